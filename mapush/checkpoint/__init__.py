@@ -1,0 +1,1 @@
+"""What is saved of a training run: how it is written, kept, found again and read without trust."""

@@ -1,0 +1,144 @@
+"""manifest.json: what a checkpoint should be, written beside it and read without trust."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import platform
+import re
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from mapush import __version__
+from mapush.errors import CheckpointError
+
+FILE_NAME = "manifest.json"
+
+_MAX_BYTES = 1_000_000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MEND = "restore it from a copy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """One checkpoint's manifest."""
+
+    sha256: str
+    """Of the module.pt beside it, in lower-case hexadecimal."""
+    bytes: int
+    """Size of that module.pt."""
+    step: int
+    """Environment steps, summed over environments."""
+    epoch: int
+    """Updates."""
+    config_hash: str
+    """sha256 of the run's configuration as canonical JSON."""
+    created: str
+    """ISO time with UTC offset."""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of mapush, python, torch and the simulator."""
+    evaluation: Optional[Mapping[str, float]] = None
+    """Figures such as `success_rate`, if the checkpoint was evaluated before it was saved."""
+
+
+def describe(
+    module: bytes,
+    step: int,
+    epoch: int,
+    config: Mapping[str, Any],
+    evaluation: Optional[Mapping[str, float]] = None,
+) -> Manifest:
+    """The manifest of a module.pt about to be written."""
+    canonical = json.dumps(config, sort_keys=True, default=str).encode()
+    return Manifest(
+        sha256=hashlib.sha256(module).hexdigest(),
+        bytes=len(module),
+        step=step,
+        epoch=epoch,
+        config_hash=hashlib.sha256(canonical).hexdigest(),
+        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        versions=versions(),
+        evaluation=None if evaluation is None else dict(evaluation),
+    )
+
+
+def dumps(manifest: Manifest) -> bytes:
+    """The bytes of a manifest.json."""
+    return (json.dumps(dataclasses.asdict(manifest), indent=2) + "\n").encode()
+
+
+def read(path: Path) -> Manifest:
+    """Read a manifest.json.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or lacks what every manifest has. Fields of a
+            later version are ignored.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
+        fields = json.loads(data.decode("utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); {_MEND}") from error
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
+    _check(path, fields)
+    evaluation: Optional[Dict[str, float]] = fields.get("evaluation")
+    return Manifest(
+        sha256=fields["sha256"],
+        bytes=fields["bytes"],
+        step=fields["step"],
+        epoch=fields["epoch"],
+        config_hash=fields["config_hash"],
+        created=fields["created"],
+        versions=fields["versions"],
+        evaluation=evaluation,
+    )
+
+
+@functools.lru_cache(maxsize=None)
+def _installed(package: str) -> Optional[str]:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> Dict[str, str]:
+    """Versions of mapush, Python and the packages a run depends on, as far as installed."""
+    found = {"mapush": __version__, "python": platform.python_version()}
+    for package in ("torch", "mujoco"):
+        version = _installed(package)
+        if version is not None:
+            found[package] = version
+    return found
+
+
+def _check(path: Path, fields: Mapping[str, Any]) -> None:
+    digest = fields.get("sha256")
+    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+        raise CheckpointError(f"{path}: sha256 is {str(digest)[:40]!r}, no digest; {_MEND}")
+    for name in ("bytes", "step", "epoch"):
+        value = fields.get(name)
+        if type(value) is not int or value < 0:
+            raise CheckpointError(
+                f"{path}: {name} is {str(value)[:40]!r}, no whole number from 0; {_MEND}"
+            )
+    for name in ("config_hash", "created"):
+        if not isinstance(fields.get(name), str):
+            raise CheckpointError(f"{path}: {name} is {str(fields.get(name))[:40]!r}; {_MEND}")
+    found = fields.get("versions")
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise CheckpointError(f"{path}: versions are not texts by name; {_MEND}")
+    evaluation = fields.get("evaluation")
+    if evaluation is not None and not (
+        isinstance(evaluation, dict)
+        and all(type(value) in (int, float) for value in evaluation.values())
+    ):
+        raise CheckpointError(f"{path}: evaluation is not numbers by name; {_MEND}")
