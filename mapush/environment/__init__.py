@@ -1,0 +1,1 @@
+"""The pushing task on tensors of any device: the same code for every simulator."""

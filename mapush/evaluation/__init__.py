@@ -1,0 +1,1 @@
+"""Evaluation: what a policy achieves, in figures and in pictures."""

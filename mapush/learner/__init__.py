@@ -1,0 +1,1 @@
+"""Learners: tensors in, weights out. They know nothing of pushing."""

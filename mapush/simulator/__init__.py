@@ -1,0 +1,1 @@
+"""Simulators: bodies in, bodies out. They know nothing of observations, rewards or episodes."""
