@@ -42,7 +42,6 @@ _LOAD_ERRORS = (
     EOFError,
     ImportError,
     LookupError,
-    MemoryError,
     OSError,
     OverflowError,
     RuntimeError,

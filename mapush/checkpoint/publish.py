@@ -1,0 +1,105 @@
+"""How a checkpoint directory appears: as a whole, or not at all.
+
+The files are written into a hidden sibling directory and synced, the directory is synced, renamed
+into place, and its parent synced. A kill before the rename leaves a hidden directory that no
+listing takes for a checkpoint; after it, the checkpoint is there, whole. Removing goes the same
+way back: hidden by one rename first, then deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+from pathlib import Path
+from typing import Callable, List, Mapping
+
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    make_directory,
+    storage_errors,
+    write_durably,
+)
+
+_HIDDEN = re.compile(r"\.rl_model_\d+_steps\.[0-9a-f]+\.tmp")
+
+
+def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None]) -> None:
+    """Make a directory with these files appear at `target`, which must not exist.
+
+    Args:
+        target: The directory to be.
+        files: Content by file name.
+        guard: Called right before the directory appears; what it raises stops that.
+
+    Raises:
+        StorageError: If the storage refuses; nothing is left behind then.
+    """
+    make_directory(target.parent)
+    temporary = hidden_sibling(target)
+    with storage_errors(target, sum(len(data) for data in files.values())):
+        try:
+            temporary.mkdir()
+            for name, data in files.items():
+                write_durably(temporary / name, data)
+            fsync_directory(temporary)
+            guard()
+            temporary.rename(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        fsync_directory(target.parent)
+
+
+def retire(target: Path) -> None:
+    """Delete a published directory so that no half of it is ever taken for a checkpoint.
+
+    Raises:
+        StorageError: If the storage refuses.
+    """
+    hidden = hidden_sibling(target)
+    with storage_errors(target):
+        target.rename(hidden)
+        remove(hidden)
+
+
+def set_aside(target: Path) -> Path:
+    """Rename a damaged checkpoint to `<name>.bad-<k>`, where no listing sees it.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        StorageError: If the storage refuses.
+    """
+    number = 1
+    while True:
+        aside = target.with_name(f"{target.name}.bad-{number}")
+        # A dangling link is not `exists` and would still be written over.
+        if not aside.exists() and not aside.is_symlink():
+            break
+        number += 1
+    with storage_errors(target):
+        target.rename(aside)
+        fsync_directory(target.parent)
+    return aside
+
+
+def leftovers(directory: Path) -> List[Path]:
+    """The hidden directories that killed writers have left in a checkpoint directory."""
+    with storage_errors(directory):
+        return sorted(path for path in directory.iterdir() if _HIDDEN.fullmatch(path.name))
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole directory, whichever it is.
+
+    Raises:
+        OSError: If the storage refuses; that it is gone already is no fault.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

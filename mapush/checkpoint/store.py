@@ -1,0 +1,255 @@
+"""The checkpoints of one run: save, list, find the newest that really loads, keep what counts.
+
+Only the process that owns the run may call what writes. `guard` is asked right before anything
+appears, is renamed or is deleted, so that a process that has lost its run changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import logging
+import re
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+
+from mapush.checkpoint import manifest, publish, retention
+from mapush.checkpoint.archive import read_bytes
+from mapush.errors import CheckpointError, StorageError
+from mapush.files import storage_errors, write_atomically
+
+MODULE = "module.pt"
+
+_NAME = re.compile(r"rl_model_(0|[1-9]\d{0,17})_steps")
+# Faults of the moment: the checkpoint may be good, so it is neither set aside nor passed over.
+_PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointEntry:
+    """A checkpoint directory, not yet looked into."""
+
+    step: int
+    """Environment steps by its name."""
+    path: Path
+    """The directory."""
+
+    @property
+    def module(self) -> Path:
+        """Its module.pt."""
+        return self.path / MODULE
+
+    @property
+    def manifest(self) -> Path:
+        """Its manifest.json."""
+        return self.path / manifest.FILE_NAME
+
+
+def directory_name(step: int) -> str:
+    """The name of the checkpoint directory of a step count."""
+    return f"rl_model_{step}_steps"
+
+
+def nothing() -> None:
+    """A guard for a directory that nobody else writes."""
+
+
+class CheckpointStore:
+    """The checkpoint directory of one run.
+
+    Args:
+        directory: The run's `checkpoints/`; created by the first save.
+        policy: Which checkpoints to keep after each save.
+        guard: Called right before anything is published, renamed or deleted; raises to stop it.
+        warn: Takes one line about something a person should know.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        policy: retention.Policy = retention.DEFAULT,
+        guard: Callable[[], None] = nothing,
+        warn: Callable[[str], None] = logging.getLogger("mapush").warning,
+    ) -> None:
+        self.directory = directory
+        self._policy = policy
+        self._guard = guard
+        self._warn = warn
+        self._pinned: Set[int] = set()
+        self._scores: Dict[int, Optional[float]] = {}
+        self._cleaned = False
+
+    def entries(self) -> List[CheckpointEntry]:
+        """The published checkpoints in numeric order, oldest first; none is looked into.
+
+        Raises:
+            StorageError: If the directory cannot be listed.
+        """
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(
+                f"{self.directory}: cannot be listed ({error.strerror}); check its permissions"
+            ) from error
+        matches = [match for match in map(_NAME.fullmatch, names) if match]
+        found = [CheckpointEntry(int(match[1]), self.directory / match[0]) for match in matches]
+        return sorted(found, key=lambda entry: entry.step)
+
+    def pin(self, step: int) -> None:
+        """Keep the checkpoint of this step for as long as this process lives."""
+        self._pinned.add(step)
+
+    def save(
+        self, state: Mapping[str, Any], evaluation: Optional[Mapping[str, float]] = None
+    ) -> Path:
+        """Publish a checkpoint durably, then delete what retention does not keep.
+
+        A valid checkpoint of the same step stays as it is and only takes over the evaluation.
+
+        Args:
+            state: The fields of a module.pt; `training_step` gives the name.
+            evaluation: Figures for the manifest; `success_rate` is the score for retention.
+
+        Returns:
+            The checkpoint's directory.
+
+        Raises:
+            StorageError: If the disk is full or refuses. Nothing is deleted to make room.
+            CheckpointError: If the state cannot be saved.
+        """
+        from mapush.checkpoint import module
+
+        self._clean()
+        step = state["training_step"]
+        entry = CheckpointEntry(step, self.directory / directory_name(step))
+        if not self._stays(entry):
+            data = module.dumps(state)
+            described = manifest.describe(data, step, state["epoch"], state["config"], evaluation)
+            files = {MODULE: data, manifest.FILE_NAME: manifest.dumps(described)}
+            publish.publish(entry.path, files, self._guard)
+            self._scores[step] = _score(described)
+        elif evaluation is not None:
+            self.record_evaluation(step, evaluation)
+        self._apply_retention(step)
+        return entry.path
+
+    def record_evaluation(self, step: int, evaluation: Mapping[str, float]) -> None:
+        """Put figures that were found later into the manifest of a checkpoint.
+
+        Raises:
+            CheckpointError: If there is no such checkpoint or its manifest is damaged.
+            StorageError: If the storage refuses.
+        """
+        entry = CheckpointEntry(step, self.directory / directory_name(step))
+        known = manifest.read(entry.manifest)
+        described = dataclasses.replace(known, evaluation=dict(evaluation))
+        self._guard()
+        write_atomically(entry.manifest, manifest.dumps(described))
+        self._scores[step] = _score(described)
+
+    def newest_valid(self) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
+        """Load the newest checkpoint that really loads and is what its manifest says, and pin it.
+
+        Bad ones on the way are renamed to `rl_model_<N>_steps.bad-<k>` with a warning.
+
+        Returns:
+            The checkpoint and its state, or None if there is no valid one.
+
+        Raises:
+            StorageError: If a checkpoint may be good but cannot be read just now.
+        """
+        self._clean()
+        for entry in reversed(self.entries()):
+            try:
+                state = load_entry(entry)
+            except CheckpointError as error:
+                cause = error.__cause__
+                if isinstance(cause, OSError) and cause.errno in _PASSING:
+                    raise StorageError(str(error)) from error
+                self._set_aside(entry, str(error))
+                continue
+            self.pin(entry.step)
+            return entry, state
+        return None
+
+    def _clean(self) -> None:
+        """Remove, once, what writers that were killed have left."""
+        if self._cleaned or not self.directory.is_dir():
+            self._cleaned = True
+            return
+        for path in publish.leftovers(self.directory):
+            self._guard()
+            with storage_errors(path):
+                publish.remove(path)
+        self._cleaned = True
+
+    def _stays(self, entry: CheckpointEntry) -> bool:
+        """Whether a good checkpoint is there already; a bad one is set aside."""
+        if not entry.path.exists() and not entry.path.is_symlink():
+            return False
+        try:
+            described = manifest.read(entry.manifest)
+            digest = hashlib.sha256(read_bytes(entry.module)).hexdigest()
+        except CheckpointError as error:
+            self._set_aside(entry, str(error))
+            return False
+        if digest == described.sha256 and described.step == entry.step:
+            return True
+        self._set_aside(entry, f"{entry.module}: is not what its manifest says")
+        return False
+
+    def _set_aside(self, entry: CheckpointEntry, reason: str) -> None:
+        self._guard()
+        aside = publish.set_aside(entry.path)
+        self._scores.pop(entry.step, None)
+        self._warn(f"set a damaged checkpoint aside as {aside.name}: {reason}")
+
+    def _apply_retention(self, saved: int) -> None:
+        entries = self.entries()
+        infos = [retention.CheckpointInfo(entry.step, self._score(entry)) for entry in entries]
+        # The one just saved is known to be whole; without it there might be no valid one left.
+        kept = self._policy.keep(infos) | set(self._pinned) | {saved}
+        kept |= retention.KeepFinal().keep(infos)
+        for entry in entries:
+            if entry.step in kept:
+                continue
+            self._guard()
+            try:
+                publish.retire(entry.path)
+            except StorageError as error:
+                self._warn(f"an old checkpoint could not be deleted: {error}")
+            else:
+                self._scores.pop(entry.step, None)
+
+    def _score(self, entry: CheckpointEntry) -> Optional[float]:
+        if entry.step not in self._scores:
+            try:
+                self._scores[entry.step] = _score(manifest.read(entry.manifest))
+            except CheckpointError as error:
+                self._scores[entry.step] = None
+                self._warn(f"a checkpoint counts as not evaluated: {error}")
+        return self._scores[entry.step]
+
+
+def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
+    """Load a checkpoint of a store, which must have a manifest and agree with it and its name.
+
+    Raises:
+        CheckpointError: If it is damaged in any way.
+    """
+    from mapush.checkpoint import module
+
+    described = manifest.read(entry.manifest)
+    state = module.load(entry.module)
+    steps = {"name": entry.step, "manifest": described.step, "module.pt": state["training_step"]}
+    if len(set(steps.values())) > 1:
+        quoted = ", ".join(f"{step} by its {where}" for where, step in steps.items())
+        raise CheckpointError(f"{entry.path}: is a checkpoint of {quoted}; restore it from a copy")
+    return state
+
+
+def _score(described: manifest.Manifest) -> Optional[float]:
+    return None if described.evaluation is None else described.evaluation.get("success_rate")
