@@ -1,0 +1,198 @@
+"""The two directories of a run: reserve them, find them again, finish.
+
+A run trains in its live directory and ends in its results directory. Both are taken when it
+starts, each by an exclusive mkdir, which is right without any lock, between hosts too. The
+run.yaml in the results directory points at the live one until `finish` has moved everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+
+import filelock
+
+from mapush.errors import RequestError
+from mapush.files import fsync_directory, make_directory, storage_error, storage_errors
+from mapush.results import record
+from mapush.results.finish import finish
+from mapush.results.identity import Owner
+from mapush.results.name import candidates, check_plain, live_candidates
+from mapush.results.record import RunRecord
+from mapush.results.run import RunDirectory
+
+__all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs"]
+
+_LOCK_SECONDS = 0.5
+
+_log = logging.getLogger("mapush")
+
+
+def reserve(
+    root: Path,
+    exp: str,
+    task: str,
+    start: datetime,
+    owner: Owner,
+    record_fields: Optional[Mapping[str, Any]] = None,
+) -> RunDirectory:
+    """Take a results and a live directory that no other run has or will get.
+
+    Args:
+        root: Holds `results/` and `log/`.
+        exp: The experiment.
+        task: The task's name in the live path, such as `go1push_mid`.
+        start: Local time of the start.
+        owner: The process that starts the run.
+        record_fields: Further fields of the run.yaml: `command`, `seed`, `versions`, others.
+
+    Raises:
+        RequestError: If `exp` or `task` is no plain folder name.
+        StorageError: If a directory cannot be made.
+    """
+    names = candidates(start, exp)
+    live_parent = root / "log" / "MQE" / check_plain("--task", task)
+    make_directory(root / "results")
+    make_directory(live_parent)
+    with _tidy_names(root / "results"):
+        results = _take(root / "results", names)
+        live = _take(live_parent, live_candidates(start))
+    fields = dict(record_fields or {})
+    known = {name: fields.pop(name) for name in ("seed", "versions") if name in fields}
+    new = RunRecord(
+        exp=exp,
+        task=task,
+        status=record.RUNNING,
+        owner=owner,
+        started=start.astimezone().isoformat(timespec="seconds"),
+        live=live.relative_to(root).as_posix(),
+        results=results.relative_to(root).as_posix(),
+        command=tuple(fields.pop("command", ())),
+        more=fields,
+        **known,
+    )
+    # The results' one first: it is what a restarted job is found by.
+    record.write(results / record.FILE_NAME, new)
+    record.write(live / record.FILE_NAME, new)
+    return RunDirectory(root, live, results)
+
+
+def runs(root: Path, warn: Callable[[str], None] = _log.warning) -> List[RunDirectory]:
+    """Every run of a root, in order of start; one with an unreadable run.yaml is warned about.
+
+    Raises:
+        StorageError: If `results/` cannot be listed.
+    """
+    return [run for run, _ in _recorded(root, lambda _: True, warn)]
+
+
+def find_by_job(
+    root: Path, job_id: str, warn: Callable[[str], None] = _log.warning
+) -> Optional[RunDirectory]:
+    """The run that a job owns, whatever its status; the one started last if there are several.
+
+    Raises:
+        StorageError: If `results/` cannot be listed.
+    """
+    if not job_id:
+        return None
+
+    def may_be_owned(path: Path) -> bool:
+        # Parsing a thousand records takes seconds, which a restarted job does not have.
+        text = path.read_bytes()
+        return job_id.encode() in text or b"job_id:" not in text
+
+    found = _recorded(root, may_be_owned, warn)
+    owned = [run for run, known in found if known.owner.job_id == job_id]
+    return owned[-1] if owned else None
+
+
+def open_run(root: Path, text: str) -> RunDirectory:
+    """The run that a user names by its results directory, its live directory or its bare name.
+
+    Raises:
+        RequestError: If there is no such run; the message lists those there are.
+    """
+    for place in (Path(text), root / "results" / text):
+        if (place / record.FILE_NAME).is_file():
+            return _at(root, place)
+    known = [run.name for run in runs(root)]
+    there = f"there are {', '.join(known)}" if known else f"there are none in {root / 'results'}"
+    raise RequestError(f"{text!r}: is no run (a directory with a {record.FILE_NAME}); {there}")
+
+
+def _recorded(
+    root: Path, wanted: Callable[[Path], bool], warn: Callable[[str], None]
+) -> List[Tuple[RunDirectory, RunRecord]]:
+    found = []
+    for results in _directories(root / "results"):
+        path = results / record.FILE_NAME
+        try:
+            # Without a record, its reservation was killed in the middle or it is no run of ours.
+            if path.exists() and wanted(path):
+                run = _at(root, results)
+                known = run.read()
+                found.append((_moment(known.started), run.name, run, known))
+        except (OSError, RequestError) as error:
+            warn(f"a run is left out: {error}")
+    found.sort(key=lambda item: item[:2])
+    return [(run, known) for _, _, run, known in found]
+
+
+def _at(root: Path, place: Path) -> RunDirectory:
+    """The run whose results or live directory is `place`, under `root` or wherever it lies."""
+    found = record.read(place / record.FILE_NAME)
+    resolved = place.resolve()
+    for base in (root, *resolved.parents):
+        run = RunDirectory(base, base / found.live, base / found.results)
+        if resolved in (run.live.resolve(), run.results.resolve()):
+            return run
+    # A copy of a finished run: the original's live directory is none of its business.
+    return RunDirectory(resolved.parent, resolved / found.live, resolved)
+
+
+def _moment(started: str) -> datetime:
+    try:
+        return datetime.fromisoformat(started).astimezone()
+    except ValueError:
+        raise RequestError(f"started is {started[:40]!r}, no ISO time; mend it by hand") from None
+
+
+def _directories(parent: Path) -> List[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if path.name[:1] != "." and path.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, parent) from error
+
+
+def _take(parent: Path, names: Iterator[str]) -> Path:
+    with storage_errors(parent):
+        # Names seen taken are passed over without a system call each; mkdir alone decides.
+        taken = {path.name for path in parent.iterdir()}
+        for name in names:
+            if name not in taken:
+                with contextlib.suppress(FileExistsError):
+                    (parent / name).mkdir()
+                    fsync_directory(parent)
+                    return parent / name
+    raise AssertionError("candidate names never end")
+
+
+@contextlib.contextmanager
+def _tidy_names(directory: Path) -> Iterator[None]:
+    """Let starts queue up, so that names follow their order; without a working lock they do not."""
+    lock = filelock.FileLock(str(directory / ".naming.lock"))
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
+    except (OSError, NotImplementedError, filelock.Timeout) as error:
+        _log.debug("names are taken without a lock: %s", error)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, NotImplementedError):
+            lock.release()

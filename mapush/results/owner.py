@@ -1,0 +1,253 @@
+"""Who may write a run: one process at a time, on whatever host.
+
+Each owner holds a lease file `<live>/.lease/<generation>`, made exclusively and numbered upwards.
+A takeover makes the next number and removes the older file, so the file server itself decides and
+neither locks nor pids need to work between hosts. An owner that was stopped meanwhile finds its
+lease gone before it next writes. The heartbeat is the lease's modification time, compared with
+that of a file touched just now, so only the file server's own clock counts.
+
+An owner is dead if its process is known on this machine to be gone, if its heartbeat is older than
+`stale_after`, or if the scheduler has restarted its job since.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from mapush.errors import LostRunError, OwnershipError, RequestError, StorageError
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    storage_error,
+    storage_errors,
+    write_atomically,
+    write_durably,
+)
+from mapush.results.identity import Owner
+from mapush.results.run import LEASES, RunDirectory
+
+__all__ = ["STALE_AFTER", "Owner", "Ownership", "acquire", "file_system_time", "holder"]
+
+STALE_AFTER = 60.0
+"""Seconds without a heartbeat after which an owner counts as dead."""
+
+RENEW_EVERY = 5.0
+"""Seconds between heartbeats."""
+
+_MAX_BYTES = 100_000
+
+_log = logging.getLogger("mapush")
+
+
+class Ownership:
+    """The right of this process to write a run, until it is released or lost."""
+
+    def __init__(self, run: RunDirectory, owner: Owner, generation: int) -> None:
+        self.owner = owner
+        self.generation = generation
+        self._run = run
+        self._lease = _lease(run, generation)
+        self._renewed = time.monotonic()
+
+    def check(self) -> None:
+        """Make sure that nobody has taken the run over; for right before a write.
+
+        Raises:
+            LostRunError: If another process owns the run now, or its lease is gone.
+            StorageError: If the storage does not tell; nothing may be written then either.
+        """
+        try:
+            # Touching asks the file server, where a listing alone may come from this host's cache.
+            os.utime(self._lease)
+            newest = max(_generations(self._run), default=0)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+                raise storage_error(error, self._lease) from error
+            newest = 0
+        if newest != self.generation:
+            raise LostRunError(
+                f"{self._run.name}: has been taken over by {_newest_holder(self._run)}; "
+                "this process writes nothing more and nothing is to be done"
+            )
+        self._renewed = time.monotonic()
+
+    def renew(self) -> None:
+        """Give a heartbeat if the last one is older than `RENEW_EVERY`; cheap enough for a loop.
+
+        Raises:
+            LostRunError: If another process owns the run now.
+        """
+        if time.monotonic() - self._renewed < RENEW_EVERY:
+            return
+        try:
+            self.check()
+        except StorageError as error:
+            # Training harms nobody; what protects the run is the check before the next write.
+            _log.warning("a heartbeat failed: %s", error)
+            self._renewed = time.monotonic()
+
+    def release(self) -> None:
+        """Let the next owner start at once; harmless if the run is lost or finished."""
+        # The file stays, marked, since its number must never be given out again.
+        with contextlib.suppress(LostRunError):
+            self.check()
+            write_atomically(self._lease, _dumps(self.owner, released=True))
+
+
+def acquire(
+    run: RunDirectory,
+    owner: Owner,
+    now: Optional[Callable[[Path], float]] = None,
+    stale_after: float = STALE_AFTER,
+) -> Ownership:
+    """Become the one process that may write a run.
+
+    Args:
+        run: The run.
+        owner: This process.
+        now: Gives the present time, in seconds, of the file system that a directory lies on;
+            `file_system_time` unless given.
+        stale_after: Seconds without a heartbeat after which the present owner counts as dead.
+
+    Raises:
+        OwnershipError: If a live process owns it; the message names it.
+        RequestError: If the run has no live directory to train in.
+        StorageError: If the storage refuses.
+    """
+    if not run.live.is_dir():
+        raise RequestError(f"{run.name}: has no live directory {run.live}; start a new run")
+    directory = run.live / LEASES
+    with storage_errors(directory):
+        directory.mkdir(exist_ok=True)
+        while True:
+            newest = max(_generations(run), default=0)
+            if newest:
+                _refuse_if_alive(run, newest, owner, now or file_system_time, stale_after)
+            lease = _lease(run, newest + 1)
+            try:
+                _create(lease, _dumps(owner, released=False))
+            except FileExistsError:
+                continue
+            # A lease number is free again once its holder was superseded, so a slow process may
+            # come late; only the highest number owns the run.
+            if max(_generations(run), default=0) == newest + 1:
+                break
+            lease.unlink()
+        for generation in _generations(run):
+            if generation <= newest:
+                with contextlib.suppress(FileNotFoundError):
+                    _lease(run, generation).unlink()
+        fsync_directory(directory)
+    return Ownership(run, owner, newest + 1)
+
+
+def holder(run: RunDirectory) -> Optional[Owner]:
+    """Who holds the newest lease and has not released it; it may be dead."""
+    try:
+        newest = max(_generations(run), default=0)
+    except OSError:
+        return None
+    content = _read(_lease(run, newest))
+    return None if content.get("released") else _owner(content)
+
+
+def file_system_time(directory: Path) -> float:
+    """The present time by the clock of the file system that a directory lies on, in seconds.
+
+    Raises:
+        OSError: If no file can be made there.
+    """
+    probe = hidden_sibling(directory / "clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _refuse_if_alive(
+    run: RunDirectory,
+    generation: int,
+    owner: Owner,
+    now: Callable[[Path], float],
+    stale_after: float,
+) -> None:
+    lease = _lease(run, generation)
+    content = _read(lease)
+    if content.get("released"):
+        return
+    other = _owner(content)
+    if other is not None:
+        if other.has_ended():
+            return
+        if owner.job_id and other.job_id == owner.job_id and other.restart < owner.restart:
+            return
+    try:
+        heartbeat = lease.stat().st_mtime
+    except FileNotFoundError:
+        return
+    # A heartbeat from the future was given before the clock went back; a live owner mends that
+    # within seconds, so it is as stale as an old one.
+    age = now(run.live / LEASES) - heartbeat
+    if abs(age) <= stale_after:
+        raise OwnershipError(
+            f"{run.name}: is being trained by {other or 'an unknown process'}, last heard of "
+            f"{max(age, 0):.0f} s ago; wait for it to end, or stop it and start again"
+        )
+
+
+def _newest_holder(run: RunDirectory) -> str:
+    other = holder(run)
+    return str(other) if other else "another process"
+
+
+def _lease(run: RunDirectory, generation: int) -> Path:
+    return run.live / LEASES / f"{generation:06d}"
+
+
+def _generations(run: RunDirectory) -> List[int]:
+    return [int(name) for name in os.listdir(run.live / LEASES) if name.isdecimal()]
+
+
+def _create(lease: Path, data: bytes) -> None:
+    """Make a lease that has its content from the first moment, if no such lease exists."""
+    temporary = hidden_sibling(lease)
+    write_durably(temporary, data)
+    try:
+        os.link(temporary, lease)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # A file system without hard links: exclusive all the same, but not whole at once.
+        write_durably(lease, data)
+    finally:
+        temporary.unlink()
+
+
+def _dumps(owner: Owner, released: bool) -> bytes:
+    return (json.dumps({**owner.to_mapping(), "released": released}) + "\n").encode()
+
+
+def _read(lease: Path) -> Dict[str, Any]:
+    """The content of a lease; empty if it is damaged, so that its heartbeat alone counts."""
+    try:
+        with lease.open("rb") as file:
+            content = json.loads(file.read(_MAX_BYTES))
+    except (OSError, RecursionError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _owner(content: Dict[str, Any]) -> Optional[Owner]:
+    try:
+        return Owner.from_mapping(content)
+    except ValueError:
+        return None
