@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import torch
 
 from mapush.environment.geometry import rotate, wrap
 from mapush.simulator.base import Bodies
+
+
+def angle_positions(robots: int) -> Tuple[int, ...]:
+    """Where the angles stand in the observation of one of `robots` robots."""
+    return tuple(range(4, 2 + 3 * robots, 3))
 
 
 def observe(bodies: Bodies, target: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Deque, Dict, List, Tuple
 
 import torch
 
@@ -16,6 +17,7 @@ from mapush.simulator.base import Bodies, Simulator
 from mapush.task import PushTask
 
 ACTION_SIZE = 3  # forward, left, turn
+RECENT = 500  # finished episodes that the running success rate looks back on
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class PushEnvironment:
         self._return = torch.zeros(self.num_envs, device=self.device)
         self._term_sums = torch.zeros(len(TERMS), device=self.device)
         self._term_count = 0
+        self._recent: Deque[bool] = deque(maxlen=RECENT)
         self._bodies = simulator.read()
         self._start_heights = heights(self._bodies)
         self._begin(torch.arange(self.num_envs, device=self.device))
@@ -131,6 +134,11 @@ class PushEnvironment:
         episodes, self.episodes = self.episodes, []
         return episodes
 
+    @property
+    def success_rate(self) -> float:
+        """Share of the last `RECENT` finished episodes that succeeded; 0 before the first."""
+        return sum(self._recent) / max(len(self._recent), 1)
+
     def take_terms(self) -> Dict[str, float]:
         """Hand over the mean of each reward term per control step and robot since the last call."""
         means = (self._term_sums / max(self._term_count, 1)).tolist()
@@ -146,6 +154,7 @@ class PushEnvironment:
             "clock": self._clock.clone(),
             "return": self._return.clone(),
             "start_heights": self._start_heights.clone(),
+            "recent": torch.tensor(list(self._recent), dtype=torch.bool),
             "generator": self._generator.get_state(),
         }
 
@@ -156,6 +165,7 @@ class PushEnvironment:
         self._clock.copy_(state["clock"])
         self._return.copy_(state["return"])
         self._start_heights.copy_(state["start_heights"])
+        self._recent = deque(state["recent"].tolist(), maxlen=RECENT)
         self._generator.set_state(state["generator"].cpu())
         self._term_sums.zero_()
         self._term_count = 0
@@ -171,7 +181,9 @@ class PushEnvironment:
             success[ended].tolist(),
             failed[ended].tolist(),
         )
-        self.episodes.extend(Episode(*row) for row in rows)
+        finished = [Episode(*row) for row in rows]
+        self.episodes.extend(finished)
+        self._recent.extend(episode.success for episode in finished)
 
     def _begin(self, envs: torch.Tensor) -> None:
         start = draw_start(self.task, len(envs), self._generator)

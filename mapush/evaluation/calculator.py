@@ -9,6 +9,7 @@ from typing import Callable, Tuple
 import torch
 
 from mapush.environment.push import PushEnvironment
+from mapush.evaluation.ledger import Entry
 
 Policy = Callable[[torch.Tensor], torch.Tensor]
 _Z95 = 1.959963984540054  # the normal distribution's 97.5% point
@@ -42,6 +43,20 @@ class Figures:
     def interval(self) -> Tuple[float, float]:
         """The success rate's 95% confidence interval."""
         return wilson_interval(self.success_rate, self.episodes)
+
+    def entry(self, step: int) -> Entry:
+        """These figures as the line in success_rate.txt of the checkpoint of `step`."""
+        low, high = self.interval
+        return Entry(
+            step=step,
+            success_rate=self.success_rate,
+            low=low,
+            high=high,
+            episodes=self.episodes,
+            finished_time=self.finished_time,
+            collision_degree=self.collision_degree,
+            collaboration_degree=self.collaboration_degree,
+        )
 
 
 def wilson_interval(rate: float, count: int) -> Tuple[float, float]:

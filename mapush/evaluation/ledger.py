@@ -1,0 +1,98 @@
+"""success_rate.txt: four figures per checkpoint, in numeric order; imports no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+from mapush.errors import RequestError
+from mapush.files import write_atomically
+
+FILE_NAME = "success_rate.txt"
+_BLOCK = re.compile(
+    r"rl_model_(?P<step>\d+)_steps\n"
+    r"success rate: (?P<success>[\d.]+)"
+    r" \(95% interval (?P<low>[\d.]+) to (?P<high>[\d.]+), (?P<episodes>\d+) episodes\)\n"
+    r"finished time: (?P<time>[\d.]+)\n"
+    r"collision degree: (?P<collision>[\d.]+)\n"
+    r"collaboration degree: (?P<collaboration>[\d.]+)\n"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The figures of one checkpoint; see `mapush.evaluation.calculator.Figures`."""
+
+    step: int
+    success_rate: float
+    low: float
+    high: float
+    episodes: int
+    finished_time: float
+    collision_degree: float
+    collaboration_degree: float
+
+    def text(self) -> str:
+        """The block of the seed document's four lines."""
+        return f"rl_model_{self.step}_steps\n{self.figures()}"
+
+    def figures(self) -> str:
+        """The four lines alone."""
+        return (
+            f"success rate: {self.success_rate:.4f}"
+            f" (95% interval {self.low:.4f} to {self.high:.4f}, {self.episodes} episodes)\n"
+            f"finished time: {self.finished_time:.4f}\n"
+            f"collision degree: {self.collision_degree:.4f}\n"
+            f"collaboration degree: {self.collaboration_degree:.4f}\n"
+        )
+
+
+def read_success_rates(path: Path) -> List[Entry]:
+    """The entries of a success_rate.txt in numeric order; none where there is no file.
+
+    Raises:
+        RequestError: the file cannot be read or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: cannot be read ({error}); move it aside") from None
+    found: Dict[int, Entry] = {}
+    for block in (part for part in re.split(r"\n\s*\n", text.strip()) if part):
+        match = _BLOCK.fullmatch(block.rstrip() + "\n")
+        if match is None:
+            line = block.splitlines()[0]
+            raise RequestError(f"{path}: block {line!r} is not in its form; move the file aside")
+        entry = _entry(match)
+        found[entry.step] = entry
+    return [found[step] for step in sorted(found)]
+
+
+def write_success_rate(path: Path, entry: Entry) -> None:
+    """Add or replace the figures of one checkpoint; the file is replaced as a whole.
+
+    Raises:
+        RequestError: what is there is in another form.
+        StorageError: it cannot be written.
+    """
+    entries = {known.step: known for known in read_success_rates(path)}
+    entries[entry.step] = entry
+    text = "\n".join(entries[step].text() for step in sorted(entries))
+    write_atomically(path, text.encode("utf-8"))
+
+
+def _entry(match: re.Match[str]) -> Entry:
+    return Entry(
+        step=int(match["step"]),
+        success_rate=float(match["success"]),
+        low=float(match["low"]),
+        high=float(match["high"]),
+        episodes=int(match["episodes"]),
+        finished_time=float(match["time"]),
+        collision_degree=float(match["collision"]),
+        collaboration_degree=float(match["collaboration"]),
+    )

@@ -1,0 +1,1 @@
+"""Training: one run from its directory's name to its final move."""

@@ -1,0 +1,94 @@
+"""Builds what a plan names, simulator, environment and learner, at a checkpoint if it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Tuple
+
+import torch
+
+from mapush.environment.observation import angle_positions
+from mapush.environment.push import ACTION_SIZE, PushEnvironment
+from mapush.errors import CheckpointError
+from mapush.learner.base import Learner
+from mapush.learner.ppo import PPOLearner
+from mapush.simulator import make_simulator
+from mapush.training.loop import rollout_steps
+from mapush.training.plan import Plan, Source
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the training loop works with, and what a person should know about it."""
+
+    environment: PushEnvironment
+    learner: Learner
+    step: int
+    epoch: int
+    notes: Tuple[str, ...]
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps of one rollout."""
+        return rollout_steps(self.learner, self.environment.num_envs)
+
+
+def assemble(plan: Plan) -> Parts:
+    """Build the parts of a plan, at its checkpoint if it has one.
+
+    Raises:
+        RequestError: a setting does not fit.
+        CheckpointError: the checkpoint does not fit.
+    """
+    settings, task, source = plan.settings, plan.task, plan.source
+    simulator = make_simulator(settings.sim, task, settings.num_envs)
+    environment = PushEnvironment(task, simulator, settings.seed, plan.recipe.hold)
+    learner = PPOLearner(
+        recipe=plan.recipe,
+        envs=settings.num_envs,
+        robots=task.robots.count,
+        observation_size=task.observation_size,
+        action_size=ACTION_SIZE,
+        angles=angle_positions(task.robots.count),
+        device=torch.device(settings.device),
+        seed=settings.seed,
+    )
+    if source is None:
+        return Parts(environment, learner, 0, 0, ())
+    notes: List[str] = []
+    if source.is_published:
+        learner.load_weights(source.state)
+        notes.append(
+            f"{source.path}: has no optimiser or generator state that can be gone on from, so "
+            "these begin anew"
+        )
+    else:
+        learner.load_state_dict(source.state)
+    reason = _misfit(plan, source)
+    if reason:
+        notes.append(f"{source.path}: {reason}, so the episodes begin anew")
+    else:
+        _restore(environment, source)
+    return Parts(environment, learner, source.step, int(source.state.get("epoch", 0)), tuple(notes))
+
+
+def _misfit(plan: Plan, source: Source) -> str:
+    """Why a checkpoint's episodes cannot go on under this plan; empty if they can."""
+    if source.is_published:
+        return "holds no episodes in flight"
+    config: Dict[str, Any] = source.state["config"]
+    for name in ("exp", "sim", "num_envs"):
+        before, now = config.get(name), getattr(plan.settings, name)
+        if before != now:
+            return f"was trained with --{name} {before}, this run has {now}"
+    return ""
+
+
+def _restore(environment: PushEnvironment, source: Source) -> None:
+    try:
+        environment.load_state_dict(source.state["environment_state"])
+    except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{source.path}: its environment_state does not fit this task ({error}); "
+            "resume with the task and versions that wrote it"
+        ) from None

@@ -1,0 +1,68 @@
+"""Signals become a flag; the last update boundary is kept so that it can be saved at any moment."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Dict, Mapping, Optional, Type
+
+import torch
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+
+
+class Interrupted(Exception):
+    """Raised between two pieces of work after a signal has come in."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"interrupted by {name}")
+        self.signal = name
+
+
+class SignalFlag:
+    """While entered, the signals that mean "stop soon" only set a flag.
+
+    Must be entered in the main thread, which Python delivers signals to.
+    """
+
+    def __init__(self) -> None:
+        self.name: Optional[str] = None
+        self._previous: Dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> SignalFlag:
+        for number in SIGNALS:
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Leave the work in hand if a signal has come in.
+
+        Raises:
+            Interrupted: it has; the first one is named.
+        """
+        if self.name is not None:
+            raise Interrupted(self.name)
+
+    def _note(self, number: int, frame: Optional[FrameType]) -> None:
+        if self.name is None:
+            self.name = signal.Signals(number).name
+
+
+def snapshot(state: Any) -> Any:  # noqa: ANN401
+    """Copy a state of tensors and plain values to the CPU, so that training can go on in place."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: snapshot(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(snapshot(value) for value in state)
+    return state

@@ -1,0 +1,141 @@
+"""What a run says while it trains: log.txt, TensorBoard, and a progress bar or plain lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Dict, Mapping, Optional
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mapush.files import storage_errors
+from mapush.training.events import ScalarWriter, drop_after
+
+_INDENT = " " * 25
+_PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
+
+LOG_NAMES = {
+    "reach_target": "reach_target_reward",
+    "exception": "exception_punishment",
+    "distance_to_target": "distance_to_target_reward",
+    "approach": "approach_reward",
+    "collision": "collision_punishment",
+    "push": "push_reward",
+    "ocb": "ocb_reward",
+}
+
+
+class RunLog:
+    """Writes one run's log; a restarted run goes on in the same files.
+
+    Args:
+        log_file: log.txt, appended to.
+        tensorboard: directory of the event files; None for none.
+        total: environment steps to reach.
+        updates: updates to reach, for the log's counts.
+        since: environment steps done; later points in the event files are dropped, since they are
+            about to be written again.
+    """
+
+    def __init__(
+        self, log_file: Path, tensorboard: Optional[Path], total: int, updates: int, since: int = 0
+    ) -> None:
+        self._path = log_file
+        with storage_errors(log_file):
+            self._file = log_file.open("a", encoding="utf-8")
+        self._scalars: Optional[ScalarWriter] = None
+        if tensorboard is not None:
+            drop_after(tensorboard, since)
+            self._scalars = ScalarWriter(tensorboard)
+        self._total = total
+        self._updates = updates
+        self._next_line = 0.0
+        self._console = Console(file=sys.stdout)
+        self._bar: Optional[Progress] = None
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[speed]}"),
+                TextColumn("{task.fields[success]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task(
+                "training", total=total, completed=since, speed="", success=""
+            )
+            self._bar.start()
+
+    def say(self, text: str) -> None:
+        """One line in log.txt and on the screen."""
+        self._entry("INFO", text, {})
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """One line that should not be overlooked, in log.txt and on the screen."""
+        self._entry("WARNING", text, {})
+        self._console.print(f"WARNING: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def update(self, epoch: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """Log one update.
+
+        Args:
+            epoch: updates done.
+            step: environment steps done.
+            groups: scalars by group ("reward", "loss", "train", "speed", ...).
+        """
+        flat = {name: value for group in groups.values() for name, value in group.items()}
+        self._entry("INFO", f"Episode: {epoch}/{self._updates}", {"steps": step, **flat})
+        if self._scalars is not None:
+            tags = {
+                f"{group}/{name}": value
+                for group, values in groups.items()
+                for name, value in values.items()
+            }
+            self._scalars.write(tags, step)
+        self._show(step, flat)
+
+    def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
+        """Log an evaluation during training."""
+        rate = figures["success_rate"]
+        self.say(f"evaluation at {step:,} steps: success rate {rate:.3f}")
+        if self._scalars is not None:
+            self._scalars.write({f"evaluation/{key}": figures[key] for key in figures}, step)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        self._file.flush()
+        if self._scalars is not None:
+            self._scalars.flush()
+
+    def close(self) -> None:
+        """End the bar and close the files."""
+        if self._bar is not None:
+            self._bar.stop()
+        if self._scalars is not None:
+            self._scalars.close()
+        self._file.close()
+
+    def _entry(self, level: str, text: str, values: Mapping[str, float]) -> None:
+        stamp = datetime.now().strftime("%m/%d/%y %H:%M:%S")
+        lines = [f"[{stamp}] {level} {text}"]
+        lines += [f"{_INDENT}{name}: {value}" for name, value in values.items()]
+        with storage_errors(self._path):
+            self._file.write("\n".join(lines) + "\n")
+            self._file.flush()
+
+    def _show(self, step: int, flat: Dict[str, float]) -> None:
+        speed = f"{flat.get('steps_per_second', 0):,.0f} steps/s"
+        success = f"success {flat.get('success_rate', 0):.3f}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, speed=speed, success=success)
+            return
+        now = time.monotonic()
+        if now >= self._next_line or step >= self._total:
+            self._next_line = now + _PLAIN_SECONDS
+            line = f"{step:>13,} / {self._total:,} steps  {speed}  {success}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,194 @@
+"""The training loop: rollout, update, boundary, repeat."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Optional
+
+from mapush.environment.push import PushEnvironment
+from mapush.learner.base import Learner
+from mapush.training.interruption import snapshot
+from mapush.training.log import LOG_NAMES, RunLog
+from mapush.training.saver import Saver
+from mapush.training.settings import Settings
+
+Evaluation = Callable[[], Dict[str, float]]
+
+
+@dataclass
+class Clock:
+    """Seconds since the last update, by what they were spent on."""
+
+    simulate: float = 0.0
+    act: float = 0.0
+    update: float = 0.0
+    save: float = 0.0
+    evaluate: float = 0.0
+
+    def take(self) -> Dict[str, float]:
+        """Hand over the seconds and begin at zero."""
+        spent = dict(vars(self))
+        for name in spent:
+            setattr(self, name, 0.0)
+        return spent
+
+
+@dataclass
+class TrainingLoop:
+    """Trains until `settings.train_timesteps`, one boundary after the other.
+
+    Attributes:
+        settings: what the run was asked to do.
+        config: its plain values, for checkpoints.
+        environment: begun, or restored at a boundary.
+        learner: likewise.
+        saver: takes the boundaries that are to be saved.
+        log: takes every update.
+        evaluate: figures of the learner's present policy.
+        check: called between pieces of work; raises to stop.
+        on_boundary: called after each update, with the run's ownership to renew.
+        step: environment steps done.
+        epoch: updates done.
+        boundary: a copy of everything at the last update boundary.
+        clock: where the time since the last update went.
+    """
+
+    settings: Settings
+    config: Dict[str, Any]
+    environment: PushEnvironment
+    learner: Learner
+    saver: Saver
+    log: RunLog
+    evaluate: Evaluation
+    check: Callable[[], None]
+    on_boundary: Callable[[], None]
+    step: int = 0
+    epoch: int = 0
+    boundary: Dict[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+    _decided: int = 0
+    _boundary_time: float = 0.0
+
+    @property
+    def steps_per_update(self) -> int:
+        """Environment steps of one rollout."""
+        return rollout_steps(self.learner, self.environment.num_envs)
+
+    @property
+    def steps_since_boundary(self) -> int:
+        """Environment steps done since the last boundary, which stopping now does not keep."""
+        return self._decided * self.environment.num_envs * self.environment.hold
+
+    @property
+    def seconds_since_boundary(self) -> float:
+        """Time since the last boundary."""
+        return time.perf_counter() - self._boundary_time
+
+    def run(self) -> None:
+        """Train to the end; the last boundary is durable when this returns.
+
+        Raises:
+            Interrupted: a signal came in; `boundary` holds what to save.
+        """
+        self.boundary, self._boundary_time = self._capture(), time.perf_counter()
+        while self.step < self.settings.train_timesteps:
+            begun = time.perf_counter()
+            self._rollout()
+            losses = self._update()
+            self.step += self.steps_per_update
+            self.epoch += 1
+            self._finish_boundary(losses, begun)
+        self.saver.wait()
+        self.log.flush()
+
+    def _rollout(self) -> None:
+        environment, learner = self.environment, self.learner
+        for _ in range(learner.decisions):
+            self.check()
+            begun = time.perf_counter()
+            action = learner.act(environment.observe())
+            acted = time.perf_counter()
+            outcome = environment.step(action)
+            simulated = time.perf_counter()
+            learner.record(
+                outcome.reward, outcome.terminated, outcome.truncated, outcome.last_observation
+            )
+            self._decided += 1
+            self.clock.simulate += simulated - acted
+            self.clock.act += acted - begun + time.perf_counter() - simulated
+
+    def _update(self) -> Dict[str, float]:
+        begun = time.perf_counter()
+        progress = self.step / self.settings.train_timesteps
+        losses = self.learner.update(self.environment.observe(), progress, self.check)
+        self.clock.update += time.perf_counter() - begun
+        return losses
+
+    def _finish_boundary(self, losses: Dict[str, float], begun: float) -> None:
+        terms = self.environment.take_terms()
+        episodes = self.environment.take_episodes()
+        returns = [episode.reward for episode in episodes]
+        train = {
+            "average_step_reward": sum(terms.values()),
+            "success_rate": self.environment.success_rate,
+            "episodes": float(len(episodes)),
+        }
+        if returns:
+            train["episode_return"] = sum(returns) / len(returns)
+            steps = [episode.control_steps for episode in episodes]
+            train["episode_length"] = sum(steps) / len(steps)
+        saving = time.perf_counter()
+        self.boundary, self._boundary_time = self._capture(), time.perf_counter()
+        self._decided = 0
+        self.clock.save += time.perf_counter() - saving
+        # Logged before anything that a signal can break off: what is in the boundary is in the log.
+        spent = self.clock.take()
+        speed = {"steps_per_second": self.steps_per_update / (time.perf_counter() - begun)}
+        speed.update({f"seconds_{name}": seconds for name, seconds in spent.items()})
+        self.log.update(
+            self.epoch,
+            self.step,
+            {
+                "train": train,
+                "reward": {LOG_NAMES[name]: value for name, value in terms.items()},
+                "loss": losses,
+                "speed": speed,
+                "checkpoint": {"stall_ms": 1000 * spent["save"]},
+            },
+        )
+        self._evaluate_and_save()
+        self.on_boundary()
+
+    def _evaluate_and_save(self) -> None:
+        settings, last = self.settings, self.step >= self.settings.train_timesteps
+        figures: Optional[Dict[str, float]] = None
+        if settings.eval_freq and (last or self._crosses(settings.eval_freq)):
+            begun = time.perf_counter()
+            figures = self.evaluate()
+            self.log.evaluation(self.step, figures)
+            self.clock.evaluate += time.perf_counter() - begun
+        if figures or last or self.epoch == 1 or self._crosses(settings.save_freq):
+            begun = time.perf_counter()
+            self.log.flush()
+            self.saver.save(self.boundary, figures)
+            self.clock.save += time.perf_counter() - begun
+
+    def _crosses(self, frequency: int) -> bool:
+        """Whether the last update reached or passed a multiple of `frequency`."""
+        return self.step // frequency > (self.step - self.steps_per_update) // frequency
+
+    def _capture(self) -> Dict[str, Any]:
+        state = {
+            **self.learner.state_dict(),
+            "training_step": self.step,
+            "epoch": self.epoch,
+            "environment_state": self.environment.state_dict(),
+            "config": self.config,
+        }
+        return snapshot(state)
+
+
+def rollout_steps(learner: Learner, num_envs: int) -> int:
+    """Environment steps of one rollout: environments x decisions x control steps held."""
+    return num_envs * learner.decisions * learner.hold

@@ -1,0 +1,152 @@
+"""What a run is to do, worked out and checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation.policy import build_policy, read_checkpoint
+from mapush.learner.recipe import Recipe, build_recipe
+from mapush.results.directory import RunDirectory, find_by_job, open_run
+from mapush.results.owner import Owner
+from mapush.task import PushTask, load_task, task_folder
+from mapush.training.settings import Settings, build_settings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for.
+
+    Attributes:
+        root: holds `log/` and `results/`.
+        options: the settings that were given, by name; the rest have defaults.
+        changes: hyper-parameters that were given.
+        checkpoint: a `module.pt` to start a new run from.
+        run: a run to go on with.
+        use_tensorboard: whether scalars are written.
+        command: for the record.
+    """
+
+    root: Path
+    options: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Optional[Path] = None
+    run: Optional[str] = None
+    use_tensorboard: bool = True
+    command: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that training goes on from."""
+
+    path: Path
+    state: Dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Environment steps it was trained for."""
+        return int(self.state["training_step"])
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the original project wrote it: it has weights but no state to go on exactly."""
+        return "rng" not in self.state
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything training needs to know."""
+
+    settings: Settings
+    recipe: Recipe
+    task: PushTask
+    folder: Path
+    source: Optional[Source]
+
+    @property
+    def config(self) -> Dict[str, Any]:
+        """Plain values for run.yaml and checkpoints."""
+        return {**self.settings.as_dict(), "recipe_values": self.recipe.as_dict()}
+
+
+def this_process() -> Owner:
+    """This process with its job: given by the launcher, else by SLURM, else none."""
+    return Owner.current(
+        job_id=os.environ.get("MAPUSH_JOB_ID") or None,
+        restart=int(os.environ.get("MAPUSH_RESTART_COUNT", "0")) or None,
+    )
+
+
+def find_run(request: Request, job_id: str) -> Optional[RunDirectory]:
+    """The run to go on with: the one that was named, else the one this job has begun."""
+    if request.run is not None:
+        return open_run(request.root, request.run)
+    return find_by_job(request.root, job_id)
+
+
+def plan_new(request: Request) -> Plan:
+    """Work out a new run.
+
+    Raises:
+        RequestError: an option is wrong.
+        TaskError: the task is unknown or wrong.
+        CheckpointError: the checkpoint cannot be used.
+    """
+    source = None
+    if request.checkpoint is not None:
+        source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
+    settings = _settings(request, source.state.get("config", {}) if source else {})
+    if source is not None and source.step >= settings.train_timesteps:
+        raise RequestError(
+            f"--train_timesteps {settings.train_timesteps}: {source.path} has {source.step} steps "
+            "already; it is the total to reach, so give a larger one"
+        )
+    return _plan(settings, task_folder(settings.exp), source)
+
+
+def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Plan:
+    """Work out how a run goes on, from its own settings, its own task and its newest checkpoint.
+
+    Raises:
+        RequestError: an option is wrong, or a checkpoint that the run began from is missing.
+    """
+    known = run.read().more
+    if source is None and known.get("checkpoint"):
+        path = Path(str(known["checkpoint"]))
+        source = Source(path, read_checkpoint(path))
+    settings = _settings(request, known.get("settings") or {})
+    own_copy = run.task
+    folder = own_copy if own_copy.is_dir() else task_folder(settings.exp)
+    return _plan(settings, folder, source)
+
+
+def _plan(settings: Settings, folder: Path, source: Optional[Source]) -> Plan:
+    recipe = build_recipe(settings.recipe, settings.changes)
+    task = load_task(folder)
+    if source is not None:
+        build_policy(source.state, task, source.path)  # refuses one of another task
+    return Plan(settings, recipe, task, folder, source)
+
+
+def _settings(request: Request, known: Mapping[str, Any]) -> Settings:
+    """Given options before those of the run or checkpoint, and these before the defaults."""
+    own = {name for name in Settings.__dataclass_fields__ if name in known}
+    values: Dict[str, Any] = {name: known[name] for name in own}
+    before = values.get("recipe")
+    values.update(request.options)
+    if "exp" not in values:
+        if "exp_name" not in values:
+            raise RequestError("--exp is missing: name a folder under task/, such as --exp cuboid")
+        values["exp"] = values["exp_name"]
+    if "exp_name" not in request.options and "exp" in request.options:
+        values["exp_name"] = values["exp"]
+    values.setdefault("exp_name", values["exp"])
+    changes = values.get("changes") if values.get("recipe", before) == before else {}
+    if not isinstance(changes, dict) and changes is not None:
+        raise CheckpointError(f"its config's changes are {changes!r}, not named values")
+    values["changes"] = {**(changes or {}), **request.changes}
+    return build_settings(values)

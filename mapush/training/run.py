@@ -1,0 +1,232 @@
+"""One run from its directory's name to its final move."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Dict
+
+import torch
+
+from mapush.checkpoint import retention
+from mapush.checkpoint.manifest import versions
+from mapush.checkpoint.store import CheckpointStore
+from mapush.errors import (
+    EXIT_COMPLETE,
+    EXIT_RUN_AGAIN,
+    CheckpointError,
+    LostRunError,
+    MapushError,
+)
+from mapush.evaluation.assess import TRAINING_SEED, assess
+from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
+from mapush.results import record
+from mapush.results.directory import RunDirectory, reserve
+from mapush.results.finish import finish
+from mapush.results.owner import Ownership, acquire
+from mapush.training.assembly import Parts, assemble
+from mapush.training.closing import evaluate_run
+from mapush.training.interruption import Interrupted, SignalFlag
+from mapush.training.ledger import interruption, killed
+from mapush.training.log import RunLog
+from mapush.training.loop import TrainingLoop
+from mapush.training.plan import Plan, Request, Source, find_run, plan_new, plan_on, this_process
+from mapush.training.saver import Saver
+
+TORCH_THREADS = 1  # fixed: sums split over threads differ in their last bits, and nets are small
+
+
+def train(request: Request) -> int:
+    """Train a new run, or go on with the one that is named or that this job has begun.
+
+    Returns:
+        The exit code: 0 complete, 75 stopped early with a durable checkpoint.
+
+    Raises:
+        MapushError: what stands in the way, in one line.
+    """
+    torch.set_num_threads(TORCH_THREADS)
+    with SignalFlag() as flag:
+        owner = this_process()
+        run = find_run(request, owner.job_id)
+        if run is None:
+            plan = plan_new(request)
+            parts = assemble(plan)
+            run = reserve(
+                request.root,
+                plan.settings.exp_name,
+                plan.settings.task,
+                datetime.now(),
+                owner,
+                _record_fields(request, plan),
+            )
+            return _Session(run, acquire(run, owner), request, flag).start(plan, parts)
+        found = run.read()
+        if found.status == record.COMPLETE and not run.live.is_dir():
+            print(f"{run.results}: is complete already")  # noqa: T201
+            return EXIT_COMPLETE
+        return _Session(run, acquire(run, owner), request, flag).go_on()
+
+
+def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
+    return {
+        "command": list(request.command),
+        "seed": plan.settings.seed,
+        "versions": versions(),
+        "settings": plan.settings.as_dict(),
+        "recipe": plan.recipe.as_dict(),
+        "checkpoint": str(plan.source.path.resolve()) if plan.source else None,
+    }
+
+
+@dataclass
+class _Session:
+    """What one process does to a run that it owns."""
+
+    run: RunDirectory
+    ownership: Ownership
+    request: Request
+    flag: SignalFlag
+
+    def start(self, plan: Plan, parts: Parts) -> int:
+        """Begin a run whose directories are fresh."""
+        with self._failures():
+            _copy_task(plan.folder, self.run.task)
+            make_directory(self.run.checkpoints)
+            return self._train(plan, parts, self._store(plan), fresh=True)
+
+    def go_on(self) -> int:
+        """Go on with a run that was stopped, killed or only not moved home yet."""
+        found = self.run.read()
+        if found.status == record.FINISHING:
+            return self._finish()
+        with self._failures():
+            store = CheckpointStore(self.run.checkpoints, guard=self.ownership.check)
+            newest = store.newest_valid()
+            if newest is None and list(self.run.checkpoints.glob("rl_model_*")):
+                raise CheckpointError(
+                    f"{self.run.checkpoints}: none of its checkpoints is valid and a run is never "
+                    "started over by itself; restore one from a copy, or start a new run"
+                )
+            source = Source(newest[0].module, newest[1]) if newest else None
+            plan = plan_on(self.request, self.run, source)
+            if not self.run.task.is_dir():
+                _copy_task(plan.folder, self.run.task)
+            notes = found.interruptions
+            if found.status == record.RUNNING:
+                notes = (*notes, killed(self.run, found, source.step if source else 0))
+            self.run.update(status=record.RUNNING, owner=self.ownership.owner, interruptions=notes)
+            store = self._store(plan)
+            if source is not None:
+                store.pin(source.step)
+            return self._train(plan, assemble(plan), store, fresh=False)
+
+    def _store(self, plan: Plan) -> CheckpointStore:
+        return CheckpointStore(
+            self.run.checkpoints,
+            retention.parse(plan.settings.keep),
+            self.ownership.check,
+        )
+
+    def _train(self, plan: Plan, parts: Parts, store: CheckpointStore, fresh: bool) -> int:
+        settings = plan.settings
+        updates = -(-settings.train_timesteps // parts.steps_per_update)
+        log = RunLog(
+            self.run.log,
+            self.run.tensorboard if self.request.use_tensorboard else None,
+            settings.train_timesteps,
+            updates,
+            since=parts.step,
+        )
+        saver = Saver(store)
+        with contextlib.ExitStack() as closing:
+            closing.callback(log.close)
+            closing.callback(saver.close)
+            log.say(f"{'run' if fresh else 'going on with'} {self.run.results} in {self.run.live}")
+            for note in parts.notes:
+                log.warn(note)
+            loop = TrainingLoop(
+                settings=settings,
+                config=plan.config,
+                environment=parts.environment,
+                learner=parts.learner,
+                saver=saver,
+                log=log,
+                evaluate=lambda: _score(plan, parts, self.flag),
+                check=self.flag.check,
+                on_boundary=self.ownership.renew,
+                step=parts.step,
+                epoch=parts.epoch,
+            )
+            try:
+                loop.run()
+                evaluate_run(plan, self.run, store, log, self.flag.check)
+            except Interrupted as stop:
+                return self._stop(loop, saver, log, stop.signal)
+            log.say(f"{settings.train_timesteps:,} steps are reached")
+        return self._finish()
+
+    def _stop(self, loop: TrainingLoop, saver: Saver, log: RunLog, signal: str) -> int:
+        saver.wait()
+        if saver.saved_step != loop.boundary["training_step"]:
+            saver.save(loop.boundary)
+            saver.wait()
+        step = loop.boundary["training_step"]
+        note = interruption(signal, step, loop.steps_since_boundary, loop.seconds_since_boundary)
+        found = self.run.read()
+        self.ownership.check()
+        self.run.update(status=record.PREEMPTED, interruptions=(*found.interruptions, note))
+        log.say(
+            f"stopped by {signal} at {step:,} steps, {note.steps_lost:,} steps since are done "
+            f"again; go on with: python -m mapush.train --run {self.run.name}"
+        )
+        self.ownership.release()
+        return EXIT_RUN_AGAIN
+
+    def _finish(self) -> int:
+        finish(self.run, self.ownership.check)
+        print(f"complete: {self.run.results}")  # noqa: T201
+        return EXIT_COMPLETE
+
+    @contextlib.contextmanager
+    def _failures(self):  # noqa: ANN202
+        """Write down that the run failed, where that can still be written by this process."""
+        try:
+            yield
+        except LostRunError:
+            raise
+        except BaseException:
+            with contextlib.suppress(MapushError):
+                self.ownership.check()
+                self.run.update(status=record.FAILED)
+                self.ownership.release()
+            raise
+
+
+def _score(plan: Plan, parts: Parts, flag: SignalFlag) -> Dict[str, float]:
+    figures = assess(
+        parts.learner.policy,
+        plan.recipe.hold,
+        plan.task,
+        plan.settings.sim,
+        plan.settings.eval_envs,
+        TRAINING_SEED,
+        flag.check,
+    )
+    return {
+        "success_rate": figures.success_rate,
+        "finished_time": figures.finished_time,
+        "episodes": float(figures.episodes),
+    }
+
+
+def _copy_task(folder: Path, target: Path) -> None:
+    """Copy a task folder so that it appears as a whole."""
+    temporary = hidden_sibling(target)
+    with storage_errors(target):
+        shutil.copytree(folder, temporary, ignore=shutil.ignore_patterns("__pycache__"))
+        temporary.rename(target)
+        fsync_directory(target.parent)

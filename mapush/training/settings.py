@@ -1,0 +1,96 @@
+"""What a run was asked to do: one validated object, kept in run.yaml and in every checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, Mapping
+
+from mapush.errors import RequestError
+from mapush.simulator import SIMULATORS
+
+LEARNERS = ("native",)
+ALGORITHMS = ("ppo",)
+TASKS = ("go1push_mid",)
+
+
+def _option(default: Any, description: str) -> Any:  # noqa: ANN401
+    return field(default=default, metadata={"help": description})
+
+
+def _required(description: str) -> Any:  # noqa: ANN401
+    return field(metadata={"help": description})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `mapush.train` that shape the result."""
+
+    exp: str = _required("folder under `task/`")
+    exp_name: str = _required("name in the results directory")
+    task: str = _option("go1push_mid", "name of the task family in the live directory")
+    algo: str = _option("ppo", "the algorithm")
+    sim: str = _option("mujoco", "the simulator")
+    learner: str = _option("native", "the learner")
+    recipe: str = _option("default", "name of the set of hyper-parameters")
+    changes: Mapping[str, Any] = field(
+        default_factory=dict, metadata={"help": "hyper-parameters that differ from the recipe's"}
+    )
+    num_envs: int = _option(200, "environments stepped in parallel")
+    train_timesteps: int = _option(10_000_000, "total environment steps to reach")
+    seed: int = _option(1, "of every random generator")
+    device: str = _option("cpu", "where networks and tensors live")
+    save_freq: int = _option(20_000, "environment steps between checkpoints")
+    keep: str = _option("last=5,every=10000000,best=1", "retention policy")
+    eval_freq: int = _option(
+        2_000_000, "environment steps between evaluations during training, 0 for none"
+    )
+    eval_envs: int = _option(100, "episodes of each of these")
+    final_envs: int = _option(300, "episodes of the evaluation at the end, 0 for none")
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Plain values for run.yaml and checkpoints."""
+        return {**asdict(self), "changes": dict(self.changes)}
+
+
+_CHOICES = {
+    "task": TASKS,
+    "algo": ALGORITHMS,
+    "sim": SIMULATORS,
+    "learner": LEARNERS,
+    "device": ("cpu",),
+}
+_ENVIRONMENTS = 100_000  # more than any machine steps; a typing error must not fill its memory
+_STEPS = 10**15  # more than any run reaches
+_RANGES = {
+    "num_envs": (1, _ENVIRONMENTS),
+    "train_timesteps": (1, _STEPS),
+    "seed": (0, 2**31 - 1),
+    "save_freq": (1, _STEPS),
+    "eval_freq": (0, _STEPS),
+    "eval_envs": (1, _ENVIRONMENTS),
+    "final_envs": (0, _ENVIRONMENTS),
+}
+
+
+def build_settings(values: Mapping[str, Any]) -> Settings:
+    """Validate plain values, from the command line or from a checkpoint.
+
+    Raises:
+        RequestError: naming the option, its value and what is allowed.
+    """
+    known = {entry.name for entry in fields(Settings)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise RequestError(f"unknown setting {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+    settings = Settings(**values)
+    for name, choices in _CHOICES.items():
+        value = getattr(settings, name)
+        if value not in choices:
+            raise RequestError(f"--{name} {value!r}: there are: {', '.join(choices)}")
+    for name, (lowest, highest) in _RANGES.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise RequestError(
+                f"--{name} {value!r}: must be a whole number from {lowest} to {highest}"
+            )
+    return settings
