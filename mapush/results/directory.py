@@ -149,6 +149,12 @@ def _at(root: Path, place: Path) -> RunDirectory:
     for base in (root, *resolved.parents):
         run = RunDirectory(base, base / found.live, base / found.results)
         if resolved in (run.live.resolve(), run.results.resolve()):
+            claimed = run.read()
+            if (claimed.live, claimed.results) != (found.live, found.results):
+                raise RequestError(
+                    f"{place / record.FILE_NAME}: names {found.live}, which is the live directory "
+                    f"of {claimed.results}; mend it by hand or move the run away"
+                )
             return run
     # A copy of a finished run: the original's live directory is none of its business.
     return RunDirectory(resolved.parent, resolved / found.live, resolved)

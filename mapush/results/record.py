@@ -94,16 +94,16 @@ def write(path: Path, record: RunRecord) -> None:
     Raises:
         StorageError: If the storage refuses.
     """
-    fields: Dict[str, Any] = dict(record.more)
-    fields.update(
-        (field.name, getattr(record, field.name))
+    fields: Dict[str, Any] = {
+        field.name: getattr(record, field.name)
         for field in dataclasses.fields(record)
         if field.name != "more"
-    )
+    }
     fields["owner"] = record.owner.to_mapping()
     fields["command"] = list(record.command)
     fields["versions"] = dict(record.versions)
     fields["interruptions"] = [dataclasses.asdict(each) for each in record.interruptions]
+    fields = {**fields, **{name: record.more[name] for name in record.more if name not in fields}}
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     write_atomically(path, text.encode("utf-8"))
 

@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+
+import pytest
+from checkpoint_states import same, state_at
+
+from mapush.checkpoint import manifest, module, publish, retention
+from mapush.checkpoint.store import CheckpointStore
+from mapush.errors import CheckpointError, LostRunError, StorageError
+
+STEPS = (20_000, 40_000, 100_000)
+
+
+@pytest.fixture
+def warnings():
+    return []
+
+
+@pytest.fixture
+def store(tmp_path, warnings):
+    return CheckpointStore(tmp_path / "checkpoints", retention.KeepAll(), warn=warnings.append)
+
+
+def fill(store, steps=STEPS):
+    for step in steps:
+        store.save(state_at(step))
+
+
+def steps_of(store):
+    return [entry.step for entry in store.entries()]
+
+
+def listing(store):
+    return sorted(path.name for path in store.directory.iterdir())
+
+
+def again(store, warnings, **arguments):
+    return CheckpointStore(store.directory, warn=warnings.append, **arguments)
+
+
+def test_a_saved_checkpoint_is_a_module_and_a_manifest_and_nothing_else(store):
+    path = store.save(state_at(20_000))
+    assert path == store.directory / "rl_model_20000_steps"
+    assert sorted(each.name for each in path.iterdir()) == ["manifest.json", "module.pt"]
+    assert listing(store) == [path.name]
+
+
+def test_order_is_numeric_and_other_names_are_not_checkpoints(store):
+    fill(store, (100_000, 20_000, 3_000_000))
+    for name in (
+        "rl_model_5_steps.bad-1",
+        ".rl_model_7_steps.0123abcd.tmp",
+        "rl_model_007_steps",
+        "rl_model_-1_steps",
+        "rl_model_x_steps",
+        "best",
+    ):
+        (store.directory / name).mkdir()
+    assert steps_of(store) == [20_000, 100_000, 3_000_000]
+
+
+def test_a_directory_that_is_not_there_has_no_checkpoints(store):
+    assert store.entries() == []
+    assert store.newest_valid() is None
+
+
+def test_the_newest_by_number_is_resumed_from(store, warnings):
+    fill(store)
+    found = again(store, warnings).newest_valid()
+    assert found is not None
+    entry, state = found
+    assert entry.step == 100_000
+    assert same({"format": module.FORMAT, **state_at(100_000)}["actor_network"], state["actor_network"])
+    assert warnings == []
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def swap_manifests(directory):
+    one, other = (directory / f"rl_model_{step}_steps/manifest.json" for step in (100_000, 40_000))
+    one.write_bytes(other.read_bytes())
+
+
+def become_a_file(path):
+    shutil.rmtree(path)
+    path.write_bytes(b"")
+
+
+def become_a_directory(path):
+    path.unlink()
+    path.mkdir()
+
+
+CORRUPTIONS = {
+    "module truncated": lambda path: truncate(path / "module.pt"),
+    "module bit-flipped": lambda path: flip(path / "module.pt"),
+    "module empty": lambda path: (path / "module.pt").write_bytes(b""),
+    "module zeros": lambda path: (path / "module.pt").write_bytes(bytes(9000)),
+    "module missing": lambda path: (path / "module.pt").unlink(),
+    "module a directory": lambda path: become_a_directory(path / "module.pt"),
+    "module of another step": lambda path: shutil.copy(
+        path.with_name("rl_model_40000_steps") / "module.pt", path
+    ),
+    "manifest missing": lambda path: (path / "manifest.json").unlink(),
+    "manifest truncated": lambda path: truncate(path / "manifest.json"),
+    "manifest empty": lambda path: (path / "manifest.json").write_bytes(b""),
+    "manifest swapped": lambda path: swap_manifests(path.parent),
+    "another checkpoint under this name": lambda path: (
+        shutil.rmtree(path),
+        shutil.copytree(path.with_name("rl_model_40000_steps"), path),
+    ),
+    "directory empty": lambda path: (shutil.rmtree(path), path.mkdir()),
+    "a file instead of a directory": become_a_file,
+    "a dangling link": lambda path: (shutil.rmtree(path), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("corruption", sorted(CORRUPTIONS))
+def test_a_bad_checkpoint_is_set_aside_with_a_warning_and_the_next_older_taken(
+    store, warnings, corruption
+):
+    fill(store)
+    CORRUPTIONS[corruption](store.directory / "rl_model_100000_steps")
+    resumed = again(store, warnings)
+    entry, state = resumed.newest_valid()
+    assert (entry.step, state["training_step"]) == (40_000, 40_000)
+    assert steps_of(resumed) == [20_000, 40_000]
+    assert os.path.lexists(store.directory / "rl_model_100000_steps.bad-1")
+    assert len(warnings) == 1
+    assert "rl_model_100000_steps.bad-1" in warnings[0]
+    assert "\n" not in warnings[0]
+
+
+@pytest.mark.parametrize("corruption", sorted(CORRUPTIONS))
+def test_saving_where_a_bad_checkpoint_lies_sets_it_aside_and_saves(store, warnings, corruption):
+    fill(store)
+    CORRUPTIONS[corruption](store.directory / "rl_model_100000_steps")
+    store.save(state_at(100_000))
+    assert len(warnings) == 1
+    assert again(store, warnings).newest_valid()[0].step == 100_000
+
+
+def test_bad_ones_of_the_same_step_are_all_kept_aside(store, warnings):
+    for _ in range(3):
+        fill(store)
+        flip(store.directory / "rl_model_100000_steps/module.pt")
+        store.newest_valid()
+    aside = [name for name in listing(store) if ".bad-" in name]
+    assert aside == [f"rl_model_100000_steps.bad-{number}" for number in (1, 2, 3)]
+
+
+def test_with_every_checkpoint_bad_there_is_none_and_none_is_deleted(store, warnings):
+    fill(store)
+    for step in STEPS:
+        flip(store.directory / f"rl_model_{step}_steps/module.pt")
+    assert again(store, warnings).newest_valid() is None
+    assert len(warnings) == len(STEPS)
+    assert len(listing(store)) == len(STEPS)
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_set_aside(store, monkeypatch):
+    fill(store)
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(StorageError, match="Permission denied"):
+        store.newest_valid()
+    assert steps_of(store) == list(STEPS)
+
+
+def test_saving_the_same_step_again_keeps_the_good_one(store, warnings):
+    fill(store)
+    path = store.directory / "rl_model_100000_steps/module.pt"
+    before = path.stat().st_ino
+    again(store, warnings).save(state_at(100_000))
+    assert path.stat().st_ino == before
+    assert warnings == []
+
+
+def test_saving_the_same_step_again_takes_over_its_evaluation(store):
+    fill(store)
+    path = store.save(state_at(100_000), {"success_rate": 0.7})
+    assert manifest.read(path / "manifest.json").evaluation == {"success_rate": 0.7}
+    assert store.newest_valid()[0].step == 100_000
+
+
+def test_retention_follows_every_save(store, warnings):
+    kept = again(store, warnings, policy=retention.parse("last=2,every=100000,first"))
+    fill(kept, range(20_000, 260_001, 20_000))
+    assert steps_of(kept) == [20_000, 100_000, 200_000, 240_000, 260_000]
+    assert len(listing(kept)) == 5
+
+
+def test_scores_of_earlier_processes_count_for_the_best(store, warnings):
+    for step, rate in ((20_000, 0.1), (40_000, 0.9), (60_000, 0.2)):
+        store.save(state_at(step), {"success_rate": rate})
+    kept = again(store, warnings, policy=retention.parse("best=1"))
+    kept.save(state_at(80_000))
+    assert steps_of(kept) == [40_000, 80_000]
+
+
+def test_an_evaluation_found_later_counts_for_the_best(store, warnings):
+    fill(store)
+    kept = again(store, warnings, policy=retention.parse("best=1"))
+    kept.record_evaluation(20_000, {"success_rate": 0.4})
+    kept.save(state_at(120_000))
+    assert steps_of(kept) == [20_000, 120_000]
+
+
+def test_evaluating_a_checkpoint_that_is_not_there_is_refused(store):
+    with pytest.raises(CheckpointError, match="rl_model_5_steps"):
+        store.record_evaluation(5, {"success_rate": 0.4})
+
+
+def test_manifests_are_not_read_again_at_every_save(store, warnings, monkeypatch):
+    fill(store)
+    kept = again(store, warnings)
+    kept.save(state_at(120_000))
+    reads = []
+    monkeypatch.setattr(manifest, "read", reads.append)
+    fill(kept, range(140_000, 260_001, 20_000))
+    assert reads == []
+
+
+def test_what_a_live_process_resumed_from_is_kept(store, warnings):
+    fill(store)
+    resumed = again(store, warnings, policy=retention.KeepLast(1))
+    resumed.newest_valid()
+    resumed.save(state_at(120_000))
+    resumed.save(state_at(140_000))
+    assert steps_of(resumed) == [100_000, 140_000]
+
+
+def test_a_pinned_checkpoint_is_kept(store, warnings):
+    fill(store)
+    kept = again(store, warnings, policy=retention.KeepLast(1))
+    kept.pin(40_000)
+    kept.save(state_at(120_000))
+    assert steps_of(kept) == [40_000, 120_000]
+
+
+@pytest.mark.parametrize(
+    "policy", [retention.AnyOf(()), retention.KeepFirst(), retention.KeepBest(1)]
+)
+def test_no_policy_deletes_the_only_valid_checkpoint(store, warnings, policy):
+    kept = again(store, warnings, policy=policy)
+    fill(kept)
+    assert 100_000 in steps_of(kept)
+    assert again(store, warnings).newest_valid()[0].step == 100_000
+
+
+def test_the_one_just_saved_is_kept_also_where_a_newer_name_may_be_bad(store, warnings):
+    fill(store)
+    flip(store.directory / "rl_model_100000_steps/module.pt")
+    kept = again(store, warnings, policy=retention.KeepLast(1))
+    kept.save(state_at(60_000))
+    assert again(store, warnings).newest_valid()[0].step == 60_000
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("call", ["fsync", "mkdir", "rename"])
+def test_a_storage_fault_is_named_and_deletes_nothing(store, warnings, monkeypatch, fault, call):
+    fill(store)
+    kept = again(store, warnings, policy=retention.KeepLast(1))
+
+    def refuse(*arguments, **named):
+        raise OSError(fault, os.strerror(fault))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, refuse)
+        with pytest.raises(StorageError, match="rl_model_120000_steps") as caught:
+            kept.save(state_at(120_000))
+    if fault == errno.ENOSPC:
+        assert "bytes are needed" in str(caught.value)
+    assert steps_of(kept) == list(STEPS)
+    assert len(listing(kept)) == len(STEPS)
+    kept.save(state_at(120_000))
+    assert steps_of(kept) == [120_000]
+
+
+def test_a_process_that_has_lost_the_run_changes_nothing(store, warnings):
+    fill(store)
+    flip(store.directory / "rl_model_100000_steps/module.pt")
+    (store.directory / ".rl_model_7_steps.0123abcd.tmp").mkdir()
+    before = listing(store)
+
+    def lost():
+        raise LostRunError("another process owns the run")
+
+    zombie = again(store, warnings, policy=retention.KeepLast(1), guard=lost)
+    for attempt in (zombie.newest_valid, lambda: zombie.save(state_at(120_000))):
+        with pytest.raises(LostRunError):
+            attempt()
+        assert listing(store) == before
+    (store.directory / ".rl_model_7_steps.0123abcd.tmp").rmdir()
+    for attempt in (zombie.newest_valid, lambda: zombie.save(state_at(120_000))):
+        with pytest.raises(LostRunError):
+            attempt()
+        assert len(listing(store)) == len(STEPS)
+
+
+def test_leftovers_of_killed_writers_are_cleaned_at_the_start(store, warnings):
+    fill(store)
+    half = store.directory / ".rl_model_120000_steps.0123abcd.tmp"
+    half.mkdir()
+    (half / "module.pt").write_bytes(b"half")
+    again(store, warnings).newest_valid()
+    assert not half.exists()
+    assert steps_of(store) == list(STEPS)
+
+
+class Killed(BaseException):
+    """Ends the process's work at some system call, leaving what was done."""
+
+
+def calls_of(action, monkeypatch, kill_at):
+    """Run `action` and kill it at its system call number `kill_at`; the number of calls made."""
+    count = 0
+
+    def counted(real):
+        def call(*arguments, **named):
+            nonlocal count
+            count += 1
+            # Once killed, no clean-up of the dead process reaches the disk either.
+            if count >= kill_at:
+                raise Killed
+            return real(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        for name in ("fsync", "mkdir", "rename", "replace", "rmdir", "unlink", "open"):
+            patched.setattr(os, name, counted(getattr(os, name)))
+        try:
+            action()
+        except Killed:
+            pass
+    return count
+
+
+def test_a_save_killed_at_any_call_leaves_the_old_or_the_new_checkpoint_whole(
+    tmp_path, warnings, monkeypatch
+):
+    kill_at = 1
+    while True:
+        directory = tmp_path / str(kill_at)
+        store = CheckpointStore(directory, retention.KeepLast(1))
+        store.save(state_at(20_000))
+        calls = calls_of(lambda: store.save(state_at(40_000)), monkeypatch, kill_at)  # noqa: B023
+        resumed = CheckpointStore(directory, retention.KeepLast(1), warn=warnings.append)
+        entry, _ = resumed.newest_valid()
+        assert entry.step in (20_000, 40_000)
+        assert not publish.leftovers(directory)
+        resumed.save(state_at(60_000))
+        if calls < kill_at:
+            break
+        kill_at += 1
+    assert kill_at > 8
+    assert warnings == []
+    assert entry.step == 40_000
