@@ -1,0 +1,65 @@
+# Everything runs in .venv, made from the pins in requirements/ with Python 3.10 or newer.
+#
+#   make train ARGS="--train_timesteps 1000000"    options of mapush.submit and mapush.train
+#   make test PYTEST="-k resume"                   options of pytest
+#   make setup PYTHON=/opt/python3.12/bin/python3  another Python than the first that fits
+
+ARGS =
+PYTEST =
+PYTHON =
+
+venv := .venv
+run := $(venv)/bin/python
+runtime := $(venv)/.runtime-installed
+dev := $(venv)/.dev-installed
+install := $(run) -m pip install -qq --disable-pip-version-check --no-input
+python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
+say := printf 'mapush: %s\n'
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check format clean
+
+help: ## say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(runtime) ## make .venv from the pinned requirements
+
+train: $(runtime) ## train cuboid on this machine: progress, evaluation, results directory
+	@$(run) -m mapush.submit --exp cuboid --wait $(ARGS)
+
+test: check ## all checks, then all tests
+	@$(say) 'running the tests'
+	@$(run) -m pytest $(PYTEST)
+
+check: $(dev) ## lint, formatting, types, and that the package is valid Python 3.8
+	@$(say) 'checking lint, formatting, types and Python 3.8'
+	@$(venv)/bin/ruff check --quiet .
+	@$(venv)/bin/ruff format --quiet --check . || { $(venv)/bin/ruff format --check .; exit 1; }
+	@$(venv)/bin/basedpyright --pythonpath $(run)
+	@# The 3.10+ extras (mapush/simulator/mujoco.py and scene.py, mapush/evaluation's pictures) are
+	@# only imported where they are used; as text they are Python 3.8 too, so no file is left out.
+	@$(python38) mapush task
+	@# pydantic evaluates the annotations of the task's fields when it runs.
+	@$(python38) --eval-annotations mapush/task
+
+format: $(dev) ## format the code and mend what ruff can mend
+	@$(venv)/bin/ruff check --quiet --fix .
+	@$(venv)/bin/ruff format .
+
+clean: ## remove .venv and caches; results/ and log/ stay
+	rm -rf $(venv) .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -exec rm -rf {} +
+
+$(runtime): requirements/runtime.txt
+	@python="$$(PYTHON='$(PYTHON)' sh requirements/find-python.sh)" && \
+	$(say) "making $(venv) with $$("$$python" --version)" && \
+	"$$python" -m venv $(venv)
+	@$(say) 'installing what mapush runs on (requirements/runtime.txt); a few minutes the first time'
+	@$(install) -r $<
+	@touch $@
+
+$(dev): requirements/dev.txt $(runtime)
+	@$(say) 'installing what the checks and tests need (requirements/dev.txt)'
+	@$(install) -r $<
+	@touch $@

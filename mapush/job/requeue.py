@@ -1,0 +1,139 @@
+"""What the end of a trainer means for its job: done, start it again, or give up and say why.
+
+Pure functions: an exit code and what came before in, a verdict out. How a trainer is started again
+is another matter: on this machine by the process that started it, on a cluster by the scheduler.
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from dataclasses import dataclass
+from typing import Sequence
+
+from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
+
+# What a shell says of a command that it cannot execute or find.
+_NOT_STARTED = (126, 127)
+_SHELL_SIGNAL = 128  # a shell's exit code for a signal is this much more than its number
+
+
+class Action(enum.Enum):
+    """What to do with a job whose trainer has ended."""
+
+    DONE = "done"
+    RESTART = "restart"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of the trainer and what came of it."""
+
+    exit_code: int
+    """As `subprocess` gives it: the negative number of the signal that killed it."""
+    step: int
+    """Environment steps of the newest checkpoint afterwards, 0 if there is none."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How often a trainer may be started again."""
+
+    failures: int = 10
+    """Restarts after failures, in all. Stops with a checkpoint are not failures."""
+    idle: int = 5
+    """Attempts one after another that leave no newer checkpoint, whatever ended them."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do, with the job's exit code if it ends here."""
+
+    action: Action
+    exit_code: int
+    reason: str
+    """For people: half a line, without a full stop."""
+
+
+def decide(
+    attempts: Sequence[Attempt],
+    start_step: int = 0,
+    stop_requested: bool = False,
+    policy: Policy = Policy(),
+) -> Verdict:
+    """Judge the last attempt in the light of those before it.
+
+    Args:
+        attempts: All attempts so far, at least one.
+        start_step: Environment steps of the newest checkpoint before the first attempt.
+        stop_requested: Whether someone asked the job itself to end.
+        policy: The limits.
+    """
+    last = attempts[-1]
+    ended = describe(last.exit_code)
+    own_code = shell_code(last.exit_code)
+    if last.exit_code == EXIT_COMPLETE:
+        return Verdict(Action.DONE, EXIT_COMPLETE, ended)
+    if last.exit_code == EXIT_BAD_REQUEST or last.exit_code in _NOT_STARTED:
+        return Verdict(Action.GIVE_UP, own_code, ended)
+    if stop_requested:
+        reason = f"stopped as asked, with the checkpoint of step {last.step:,}"
+        return Verdict(Action.GIVE_UP, own_code, reason)
+    idle = _idle_attempts(attempts, start_step)
+    if idle >= policy.idle:
+        reason = f"{ended}; {idle} attempts one after another brought no newer checkpoint"
+        # 75 asks to be run again, which is just what must not happen any more.
+        code = EXIT_FAILURE if own_code == EXIT_RUN_AGAIN else own_code
+        return Verdict(Action.GIVE_UP, code, reason)
+    failures = sum(attempt.exit_code != EXIT_RUN_AGAIN for attempt in attempts)
+    if last.exit_code != EXIT_RUN_AGAIN and failures > policy.failures:
+        reason = f"{ended}; all {policy.failures} restarts after failures are used up"
+        return Verdict(Action.GIVE_UP, own_code, reason)
+    return Verdict(Action.RESTART, own_code, ended)
+
+
+def describe(exit_code: int) -> str:
+    """An exit code of the trainer in words."""
+    killer = _killer(exit_code)
+    if killer:
+        return f"the trainer was killed by {_signal_name(killer)}"
+    if exit_code in _NOT_STARTED:
+        return f"the trainer could not be started (exit code {exit_code})"
+    meaning = {
+        EXIT_COMPLETE: "the trainer is done",
+        EXIT_BAD_REQUEST: "the trainer refused the request",
+        EXIT_RUN_AGAIN: "the trainer stopped early with a durable checkpoint",
+    }
+    return meaning.get(exit_code, f"the trainer failed with exit code {exit_code}")
+
+
+def shell_code(exit_code: int) -> int:
+    """The exit code as a shell would give it: 128 and the number for a signal."""
+    return exit_code if exit_code >= 0 else _SHELL_SIGNAL - exit_code
+
+
+def _killer(exit_code: int) -> int:
+    """The signal that ended the trainer, directly or below a shell or a container; 0 if none."""
+    if exit_code < 0:
+        return -exit_code
+    number = exit_code - _SHELL_SIGNAL
+    return number if 0 < number < signal.NSIG else 0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _idle_attempts(attempts: Sequence[Attempt], start_step: int) -> int:
+    """How many of the last attempts left no checkpoint newer than there was before them."""
+    steps = [start_step, *(attempt.step for attempt in attempts)]
+    idle = 0
+    for before, after in zip(reversed(steps[:-1]), reversed(steps[1:])):
+        if after > before:
+            break
+        idle += 1
+    return idle

@@ -1,0 +1,80 @@
+"""Small real trainers for tests of what starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import List
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# Says every signal in the fifo `heard` of its working directory; ends with 75 on the last of them.
+LISTENER = """
+import os, signal, sys
+last = getattr(signal, sys.argv[sys.argv.index("--until") + 1])
+numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+heard = open(sys.argv[sys.argv.index("--heard") + 1], "w", buffering=1)
+heard.write("ready\\n")
+while True:
+    number = signal.sigwait(numbers)
+    print(signal.Signals(number).name, flush=True)
+    heard.write(signal.Signals(number).name + "\\n")
+    if number == last:
+        sys.exit(75)
+"""
+
+
+def script(folder: Path, text: str) -> Path:
+    """A train.sh of this text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "train.sh"
+    path.write_text(f"#!/usr/bin/env bash\n{text}\n", encoding="utf-8")
+    return path
+
+
+def listener(folder: Path, until: str, heard: Path) -> Path:
+    """A trainer that waits for signals."""
+    program = folder / "listener.py"
+    folder.mkdir(parents=True, exist_ok=True)
+    program.write_text(LISTENER, encoding="utf-8")
+    os.mkfifo(heard)
+    return script(folder, f'exec "$PYTHON" {program} --until {until} --heard {heard} "$@"')
+
+
+def experiment(workplace: Path, text: str) -> None:
+    """A working directory in which `--exp cuboid` runs a train.sh of this text."""
+    script(workplace / "task" / "cuboid", text)
+    config = (REPOSITORY / "task" / "cuboid" / "config.py").read_bytes()
+    (workplace / "task" / "cuboid" / "config.py").write_bytes(config)
+
+
+def start_submit(workplace: Path, *options: str) -> subprocess.Popen[str]:
+    """Start `mapush.submit --exp cuboid` in a working directory, in a session of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("MAPUSH_ROOT", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "mapush.submit", "--exp", "cuboid", *options],
+        cwd=workplace,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_submit(workplace: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    with start_submit(workplace, *options) as process:
+        out, err = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def field(output: str, name: str) -> str:
+    """What `mapush.submit` prints after a name."""
+    found: List[str] = [line for line in output.splitlines() if line.split()[:1] == [name]]
+    return found[0].split(maxsplit=1)[1]
