@@ -80,6 +80,16 @@ class PushEnvironment:
         self._start_heights = heights(self._bodies)
         self._begin(torch.arange(self.num_envs, device=self.device))
 
+    @property
+    def bodies(self) -> Bodies:
+        """Where everything is."""
+        return self._bodies
+
+    @property
+    def target(self) -> torch.Tensor:
+        """Positions (envs, 2) of the targets of the episodes in flight, m."""
+        return self._target.clone()
+
     def observe(self) -> torch.Tensor:
         """Observations (envs, robots, size) of the present state."""
         return observe(self._bodies, self._target)
