@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any, Dict
 
 import torch
 
 
-def state_at(step, seed=0):
+def state_at(step: int, seed: int = 0) -> Dict[str, Any]:
     generator = torch.Generator().manual_seed(seed + step)
     weight = torch.randn(4, 8, generator=generator)
     return {
@@ -24,7 +25,7 @@ def state_at(step, seed=0):
     }
 
 
-def same(a, b):
+def same(a: object, b: object) -> bool:
     """Whether two states are equal to the last bit, tensors included."""
     if isinstance(a, torch.Tensor):
         return a.dtype == b.dtype and torch.equal(a, b)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any, Dict
 
 import pytest
 
@@ -10,27 +12,27 @@ from mapush.errors import CheckpointError
 DESCRIBED = manifest.describe(b"weights", 40_000, 2, {"seed": 1}, {"success_rate": 0.5})
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(manifest.dumps(DESCRIBED))
     assert manifest.read(path) == DESCRIBED
 
 
-def test_it_says_what_the_checkpoint_is_and_what_wrote_it():
+def test_it_says_what_the_checkpoint_is_and_what_wrote_it() -> None:
     assert (DESCRIBED.step, DESCRIBED.epoch, DESCRIBED.bytes) == (40_000, 2, 7)
     assert {"mapush", "python", "torch"} <= set(DESCRIBED.versions)
     assert DESCRIBED.created.endswith("+00:00")
 
 
-def test_the_config_hash_depends_on_the_values_and_not_on_their_order():
-    def config_hash(config):
+def test_the_config_hash_depends_on_the_values_and_not_on_their_order() -> None:
+    def config_hash(config: Dict[str, Any]) -> str:
         return manifest.describe(b"", 0, 0, config).config_hash
 
     assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1})
     assert config_hash({"a": 1}) != config_hash({"a": 2})
 
 
-def test_fields_of_a_later_version_are_ignored(tmp_path):
+def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({**json.loads(manifest.dumps(DESCRIBED)), "later": [1]}))
     assert manifest.read(path) == DESCRIBED
@@ -49,7 +51,7 @@ def test_fields_of_a_later_version_are_ignored(tmp_path):
         b"{}",
     ],
 )
-def test_a_damaged_manifest_is_refused_in_one_line(tmp_path, content):
+def test_a_damaged_manifest_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
     with pytest.raises(CheckpointError) as caught:
@@ -75,13 +77,13 @@ def test_a_damaged_manifest_is_refused_in_one_line(tmp_path, content):
         ("evaluation", {"success_rate": "0.5"}),
     ],
 )
-def test_a_wrong_field_is_refused_naming_it(tmp_path, field, value):
+def test_a_wrong_field_is_refused_naming_it(tmp_path: Path, field: str, value: object) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({**json.loads(manifest.dumps(DESCRIBED)), field: value}))
     with pytest.raises(CheckpointError, match=field):
         manifest.read(path)
 
 
-def test_a_missing_manifest_is_refused(tmp_path):
+def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         manifest.read(tmp_path / "manifest.json")

@@ -6,6 +6,7 @@ import io
 import os
 import zipfile
 from pathlib import Path
+from typing import Any, Callable, Dict
 
 import handmade_archives as archives
 import pytest
@@ -18,19 +19,19 @@ from mapush.errors import CheckpointError
 
 
 @pytest.fixture
-def saved(tmp_path):
+def saved(tmp_path: Path) -> Path:
     path = tmp_path / "module.pt"
     path.write_bytes(module.dumps(state_at(40_000)))
     return path
 
 
-def with_manifest(path):
+def with_manifest(path: Path) -> None:
     data = path.read_bytes()
     described = manifest.describe(data, 40_000, 2, {})
     path.with_name("manifest.json").write_bytes(manifest.dumps(described))
 
 
-def refusal(path, verify=True):
+def refusal(path: Path, verify: bool = True) -> str:
     with pytest.raises(CheckpointError) as caught:
         module.load(path, verify)
     message = str(caught.value)
@@ -39,17 +40,17 @@ def refusal(path, verify=True):
     return message
 
 
-def test_what_is_saved_comes_back_to_the_last_bit(saved):
+def test_what_is_saved_comes_back_to_the_last_bit(saved: Path) -> None:
     state = module.load(saved)
     assert state.pop("format") == module.FORMAT
     assert same(state_at(40_000), state)
 
 
-def test_plain_torch_reads_it_with_weights_only(saved):
+def test_plain_torch_reads_it_with_weights_only(saved: Path) -> None:
     assert torch.load(saved, weights_only=True)["training_step"] == 40_000
 
 
-def test_a_view_is_saved_without_the_buffer_it_is_a_window_on(tmp_path):
+def test_a_view_is_saved_without_the_buffer_it_is_a_window_on(tmp_path: Path) -> None:
     state = state_at(0)
     state["environment_state"] = {"row": torch.zeros(1_000_000)[:3]}
     assert len(module.dumps(state)) < 100_000
@@ -70,12 +71,14 @@ def test_a_view_is_saved_without_the_buffer_it_is_a_window_on(tmp_path):
         ({"extra": 1}, "unknown extra"),
     ],
 )
-def test_a_state_that_could_not_be_read_back_is_not_saved(change, words):
+def test_a_state_that_could_not_be_read_back_is_not_saved(
+    change: Dict[str, Any], words: str
+) -> None:
     with pytest.raises(CheckpointError, match=words):
         module.dumps({**state_at(0), **change})
 
 
-def test_a_state_that_holds_itself_is_refused():
+def test_a_state_that_holds_itself_is_refused() -> None:
     config = {}
     config["self"] = config
     with pytest.raises(CheckpointError, match="nested deeper than 32"):
@@ -83,7 +86,7 @@ def test_a_state_that_holds_itself_is_refused():
 
 
 @pytest.mark.parametrize("field", sorted(module.FIELDS))
-def test_a_file_that_lacks_a_field_is_refused_naming_it(tmp_path, field):
+def test_a_file_that_lacks_a_field_is_refused_naming_it(tmp_path: Path, field: str) -> None:
     state = {"format": module.FORMAT, **state_at(0)}
     del state[field]
     torch.save(state, tmp_path / "module.pt")
@@ -92,12 +95,12 @@ def test_a_file_that_lacks_a_field_is_refused_naming_it(tmp_path, field):
 
 
 @pytest.mark.parametrize("content", [[1, 2], torch.zeros(3), {"format": 1}, {"format": "mapush-9"}])
-def test_a_torch_file_of_something_else_is_refused(tmp_path, content):
+def test_a_torch_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     torch.save(content, tmp_path / "module.pt")
     refusal(tmp_path / "module.pt")
 
 
-def test_a_legacy_torch_file_is_refused(tmp_path):
+def test_a_legacy_torch_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     state = {"format": module.FORMAT, **state_at(0)}
     torch.save(state, path, _use_new_zipfile_serialization=False)
@@ -117,19 +120,21 @@ def test_a_legacy_torch_file_is_refused(tmp_path):
         (lambda path: path.symlink_to(path), "cannot be read"),
     ],
 )
-def test_what_is_no_file_or_no_archive_is_refused(tmp_path, make, words):
+def test_what_is_no_file_or_no_archive_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
     make(tmp_path / "module.pt")
     assert words in refusal(tmp_path / "module.pt")
 
 
-def test_truncation_at_any_length_is_noticed(saved):
+def test_truncation_at_any_length_is_noticed(saved: Path) -> None:
     data = saved.read_bytes()
-    for length in [*range(0, 64), *range(64, len(data), 211), len(data) - 1]:
+    for length in [*range(64), *range(64, len(data), 211), len(data) - 1]:
         saved.write_bytes(data[:length])
         refusal(saved)
 
 
-def test_a_flipped_bit_anywhere_is_noticed_with_the_manifest(saved):
+def test_a_flipped_bit_anywhere_is_noticed_with_the_manifest(saved: Path) -> None:
     with_manifest(saved)
     data = bytearray(saved.read_bytes())
     for position in range(0, len(data), 61):
@@ -139,7 +144,7 @@ def test_a_flipped_bit_anywhere_is_noticed_with_the_manifest(saved):
         data[position] ^= 1 << position % 8
 
 
-def test_a_flipped_bit_in_a_tensor_is_noticed_without_a_manifest(saved):
+def test_a_flipped_bit_in_a_tensor_is_noticed_without_a_manifest(saved: Path) -> None:
     with zipfile.ZipFile(saved) as file:
         info = next(each for each in file.infolist() if "/data/" in each.filename)
         inside = file.read(info)
@@ -149,14 +154,14 @@ def test_a_flipped_bit_in_a_tensor_is_noticed_without_a_manifest(saved):
     assert "CRC" in refusal(saved)
 
 
-def test_a_manifest_of_another_checkpoint_is_noticed_unless_verify_is_off(saved):
+def test_a_manifest_of_another_checkpoint_is_noticed_unless_verify_is_off(saved: Path) -> None:
     with_manifest(saved)
     saved.write_bytes(module.dumps(state_at(60_000)))
     assert "sha256" in refusal(saved)
     assert module.load(saved, verify=False)["training_step"] == 60_000
 
 
-def test_a_damaged_manifest_is_no_missing_one(saved):
+def test_a_damaged_manifest_is_no_missing_one(saved: Path) -> None:
     saved.with_name("manifest.json").write_text("{")
     assert "manifest.json" in refusal(saved)
 
@@ -164,23 +169,27 @@ def test_a_damaged_manifest_is_no_missing_one(saved):
 class Armed:
     """Notices if anything calls it."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fired = False
         for owner, attribute in ((os, "system"), (os, "mkdir"), (builtins, "eval")):
             monkeypatch.setattr(owner, attribute, self)
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments: object) -> None:
         self.fired = True
 
 
-def _pickled(value):
+def _pickled(value: object) -> bytes:
     return b"\x80\x02" + archives.whole(value) + b"."
 
 
 HOSTILE_PICKLES = {
     "os.system": _pickled(Call(os.system, "echo hacked")),
     "os.system in a field": _pickled(
-        {"format": module.FORMAT, **dict.fromkeys(state_at(0)), "config": {"x": Call(os.system, "")}}
+        {
+            "format": module.FORMAT,
+            **dict.fromkeys(state_at(0)),
+            "config": {"x": Call(os.system, "")},
+        }
     ),
     "builtins.eval": _pickled(Call(eval, "print('hacked')")),
     "getattr": _pickled(Call(getattr, "text", "upper")),
@@ -222,7 +231,9 @@ HOSTILE_PICKLES = {
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE_PICKLES))
-def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, monkeypatch, name):
+def test_a_hostile_pickle_is_refused_and_never_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     path = tmp_path / "module.pt"
     path.write_bytes(archive(HOSTILE_PICKLES[name], {"0": bytes(16)}))
     armed = Armed(monkeypatch)
@@ -231,7 +242,7 @@ def test_a_hostile_pickle_is_refused_and_never_executed(tmp_path, monkeypatch, n
     assert len(message) < 600
 
 
-def test_the_message_names_what_a_hostile_pickle_would_have_called(tmp_path):
+def test_the_message_names_what_a_hostile_pickle_would_have_called(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     path.write_bytes(archive(HOSTILE_PICKLES["os.system"]))
     assert "posix.system" in refusal(path)
@@ -245,12 +256,12 @@ def test_the_message_names_what_a_hostile_pickle_would_have_called(tmp_path):
         (archive(program(b"N")).replace(b"little", b"bigbig"), "CRC"),
     ],
 )
-def test_a_hostile_archive_is_refused(tmp_path, data, words):
+def test_a_hostile_archive_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "module.pt").write_bytes(data)
     assert words in refusal(tmp_path / "module.pt")
 
 
-def test_an_archive_whose_entries_overlap_claims_no_more_than_its_size(tmp_path):
+def test_an_archive_whose_entries_overlap_claims_no_more_than_its_size(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("module/data.pkl", bytes(10_000))
@@ -265,7 +276,7 @@ def test_an_archive_whose_entries_overlap_claims_no_more_than_its_size(tmp_path)
     assert "claims to hold more than its size" in refusal(tmp_path / "module.pt")
 
 
-def test_the_digest_in_a_manifest_is_that_of_the_file(saved):
+def test_the_digest_in_a_manifest_is_that_of_the_file(saved: Path) -> None:
     with_manifest(saved)
     digest = manifest.read(saved.with_name("manifest.json")).sha256
     assert digest == hashlib.sha256(saved.read_bytes()).hexdigest()

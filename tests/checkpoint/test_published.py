@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Dict, Mapping, Tuple
 
 import handmade_archives as archives
 import pytest
@@ -41,17 +42,17 @@ ACTOR_SHAPES = {
 CRITIC_SHAPES = {**TRUNK_SHAPES, "v_out.weight": (1, 64), "v_out.bias": (1,)}
 
 
-def shapes(network):
+def shapes(network: Mapping[str, torch.Tensor]) -> Dict[str, Tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in network.items()}
 
 
 @needs_reference
-def test_all_twenty_are_there():
+def test_all_twenty_are_there() -> None:
     assert len(PUBLISHED) == 20
 
 
 @every_published
-def test_a_published_checkpoint_gives_its_networks_under_openrls_names(path):
+def test_a_published_checkpoint_gives_its_networks_under_openrls_names(path: Path) -> None:
     size = OBSERVATION_SIZE[path.parents[1].name]
     state = published.load(path)
     for network, expected in (("actor_network", ACTOR_SHAPES), ("critic_network", CRITIC_SHAPES)):
@@ -68,7 +69,7 @@ def test_a_published_checkpoint_gives_its_networks_under_openrls_names(path):
 
 
 @every_published
-def test_a_published_checkpoint_gives_step_normaliser_and_optimizers(path):
+def test_a_published_checkpoint_gives_step_normaliser_and_optimizers(path: Path) -> None:
     state = published.load(path)
     assert path.parent.name == f"rl_model_{state['training_step']}_steps"
     assert set(state["value_normalizer"]) == {"running_mean", "running_mean_sq", "debiasing_term"}
@@ -82,15 +83,15 @@ def test_a_published_checkpoint_gives_step_normaliser_and_optimizers(path):
 
 
 @every_published
-def test_a_published_checkpoint_is_told_from_one_of_ours(path):
+def test_a_published_checkpoint_is_told_from_one_of_ours(path: Path) -> None:
     assert module.is_published(path)
     with pytest.raises(CheckpointError, match="is a published OpenRL checkpoint"):
         module.load(path)
 
 
 @needs_reference
-def test_loading_imports_nothing_the_pickle_names(monkeypatch):
-    def refuse(name, *_):
+def test_loading_imports_nothing_the_pickle_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, *_: object) -> None:
         raise AssertionError(f"imports {name}")
 
     monkeypatch.setattr("builtins.__import__", refuse)
@@ -98,7 +99,7 @@ def test_loading_imports_nothing_the_pickle_names(monkeypatch):
 
 
 @needs_reference
-def test_a_checkpoint_outside_a_named_directory_has_step_0(tmp_path):
+def test_a_checkpoint_outside_a_named_directory_has_step_0(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     path.write_bytes(PUBLISHED[0].read_bytes())
     assert published.load(path)["training_step"] == 0
@@ -106,7 +107,7 @@ def test_a_checkpoint_outside_a_named_directory_has_step_0(tmp_path):
 
 @needs_reference
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_truncated_published_checkpoint_is_refused(tmp_path, share):
+def test_a_truncated_published_checkpoint_is_refused(tmp_path: Path, share: float) -> None:
     data = PUBLISHED[0].read_bytes()
     path = tmp_path / "module.pt"
     path.write_bytes(data[: int(len(data) * share)])
@@ -115,7 +116,7 @@ def test_a_truncated_published_checkpoint_is_refused(tmp_path, share):
 
 
 @needs_reference
-def test_a_changed_byte_of_the_pickle_is_refused(tmp_path):
+def test_a_changed_byte_of_the_pickle_is_refused(tmp_path: Path) -> None:
     data = bytearray(PUBLISHED[0].read_bytes())
     data[data.index(b"PPOModule")] ^= 1
     path = tmp_path / "module.pt"
@@ -124,7 +125,7 @@ def test_a_changed_byte_of_the_pickle_is_refused(tmp_path):
         published.load(path)
 
 
-def test_one_of_ours_is_no_published_one(tmp_path):
+def test_one_of_ours_is_no_published_one(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     path.write_bytes(module.dumps(state_at(0)))
     assert not module.is_published(path)
@@ -132,12 +133,12 @@ def test_one_of_ours_is_no_published_one(tmp_path):
         published.load(path)
 
 
-def instance(cls, state):
+def instance(cls: str, state: bytes) -> bytes:
     module_name, _, attribute = cls.rpartition(".")
     return name(module_name, attribute) + b")\x81" + state + b"b"
 
 
-def mapping(**values):
+def mapping(**values: bytes) -> bytes:
     body = b"".join(text(key) + value for key, value in values.items())
     return b"}(" + body + b"u"
 
@@ -186,7 +187,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", sorted(HOSTILE))
-def test_a_hostile_published_checkpoint_is_refused(tmp_path, monkeypatch, case):
+def test_a_hostile_published_checkpoint_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     fired = []
     monkeypatch.setattr("os.system", fired.append)
     path = tmp_path / "module.pt"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import List, Mapping, Optional, Set
+
 import pytest
 
 from mapush.checkpoint.retention import (
@@ -13,6 +15,7 @@ from mapush.checkpoint.retention import (
     KeepFirst,
     KeepLast,
     KeepSteps,
+    Policy,
     parse,
 )
 from mapush.errors import RequestError
@@ -20,7 +23,7 @@ from mapush.errors import RequestError
 M = 1_000_000
 
 
-def infos(*steps, scores=None):
+def infos(*steps: int, scores: Optional[Mapping[int, float]] = None) -> List[CheckpointInfo]:
     return [CheckpointInfo(step, (scores or {}).get(step)) for step in steps]
 
 
@@ -46,7 +49,9 @@ def infos(*steps, scores=None):
         (AnyOf(()), infos(1, 2, 3), set()),
     ],
 )
-def test_each_rule_keeps_what_it_says(policy, checkpoints, kept):
+def test_each_rule_keeps_what_it_says(
+    policy: Policy, checkpoints: List[CheckpointInfo], kept: Set[int]
+) -> None:
     assert policy.keep(checkpoints) == kept
 
 
@@ -54,11 +59,11 @@ def test_each_rule_keeps_what_it_says(policy, checkpoints, kept):
     "policy",
     [DEFAULT, KeepAll(), KeepLast(3), KeepEvery(5), KeepBest(2), KeepFirst(), KeepFinal()],
 )
-def test_no_checkpoints_is_no_fault(policy):
+def test_no_checkpoints_is_no_fault(policy: Policy) -> None:
     assert policy.keep([]) == set()
 
 
-def test_the_default_keeps_the_same_when_applied_at_every_save_or_once_at_the_end():
+def test_the_default_keeps_the_same_when_applied_at_every_save_or_once_at_the_end() -> None:
     steps = range(20_000, 31 * M, 20_000)
     present = set()
     for step in steps:
@@ -68,7 +73,9 @@ def test_the_default_keeps_the_same_when_applied_at_every_save_or_once_at_the_en
     assert len(present) == 9
 
 
-def test_the_seed_documents_recipes_would_delete_the_100m_checkpoint_and_the_default_does_not():
+def test_the_seed_documents_recipes_would_delete_the_100m_checkpoint_and_the_default_does_not() -> (
+    None
+):
     steps = [*range(10 * M, 101 * M, 10 * M)]
     names = [f"rl_model_{step}_steps" for step in steps]
     # `find ... | sort | head -n -5 | xargs rm -rf`: sort is lexicographic.
@@ -88,7 +95,7 @@ def test_the_seed_documents_recipes_would_delete_the_100m_checkpoint_and_the_def
         ),
     ],
 )
-def test_a_keep_option_becomes_a_policy(text, policy):
+def test_a_keep_option_becomes_a_policy(text: str, policy: Policy) -> None:
     assert parse(text) == policy
 
 
@@ -96,10 +103,10 @@ def test_a_keep_option_becomes_a_policy(text, policy):
     "text",
     ["", "none", "last", "last=0", "last=-1", "last=x", "last=5,", "newest=3", "first=1", "last=²"],
 )
-def test_a_wrong_keep_option_is_refused_naming_what_is_allowed(text):
+def test_a_wrong_keep_option_is_refused_naming_what_is_allowed(text: str) -> None:
     with pytest.raises(RequestError, match="last=5,every=10000000,best=1,first"):
         parse(text)
 
 
-def test_whatever_is_asked_for_the_newest_is_kept():
+def test_whatever_is_asked_for_the_newest_is_kept() -> None:
     assert 3 in parse("best=1").keep(infos(1, 2, 3, scores={1: 0.9}))

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Callable, List
+
+import pytest
+from owners import elsewhere, gone, owner
+
+from mapush.errors import LostRunError, OwnershipError, RequestError, StorageError
+from mapush.results import owner as ownership_module
+from mapush.results.directory import RunDirectory, finish, reserve
+from mapush.results.identity import Owner
+from mapush.results.owner import acquire, file_system_time, holder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    start = datetime(2025, 10, 28, 18, 7, 58)
+    return reserve(tmp_path, "cuboid", "go1push_mid", start, owner())
+
+
+def in_seconds(seconds: float) -> Callable[[Path], float]:
+    """A clock of the file system that is ahead by this much."""
+    return lambda directory: file_system_time(directory) + seconds
+
+
+def leases(run: RunDirectory) -> List[str]:
+    return sorted(os.listdir(run.live / ".lease"))
+
+
+def test_the_first_owner_holds_the_run(run: RunDirectory) -> None:
+    first = owner("7")
+    ownership = acquire(run, first)
+    ownership.check()
+    assert holder(run) == first
+    assert leases(run) == ["000001"]
+
+
+@pytest.mark.parametrize("present", [owner("7"), elsewhere("7"), elsewhere()])
+def test_a_second_process_is_refused_and_told_who_owns_the_run(
+    run: RunDirectory, present: Owner
+) -> None:
+    ownership = acquire(run, present)
+    with pytest.raises(OwnershipError) as caught:
+        acquire(run, owner("8"))
+    for part in (str(present.pid), present.host, present.since, present.job_id):
+        assert part in str(caught.value)
+    ownership.check()
+
+
+def test_a_released_run_is_free_at_once(run: RunDirectory) -> None:
+    first = acquire(run, owner())
+    first.release()
+    assert holder(run) is None
+    second = acquire(run, owner())
+    second.check()
+    with pytest.raises(LostRunError):
+        first.check()
+
+
+def test_releasing_a_lost_run_leaves_the_new_owner_alone(run: RunDirectory) -> None:
+    first = acquire(run, elsewhere())
+    second = acquire(run, owner(), now=in_seconds(100))
+    first.release()
+    second.check()
+    assert holder(run) == second.owner
+
+
+def test_a_process_that_is_gone_from_this_machine_is_replaced_at_once(run: RunDirectory) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from mapush.results.directory import open_run\n"
+        "from mapush.results.owner import Owner, acquire\n"
+        "acquire(open_run(pathlib.Path(sys.argv[1]), sys.argv[2]), Owner.current())\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.root), run.name], check=True)
+    assert holder(run) is not None
+    acquire(run, owner()).check()
+
+
+def test_a_pid_that_another_process_has_now_counts_as_gone() -> None:
+    present = Owner.current()
+    assert not present.has_ended()
+    assert owner(process_start=present.process_start - 1).has_ended()
+
+
+def test_of_a_process_elsewhere_only_the_heartbeat_is_known() -> None:
+    assert not elsewhere().has_ended()
+    assert not owner(process_start=None).has_ended()
+
+
+@pytest.mark.parametrize(("age", "free"), [(59, False), (61, True), (-59, False), (-61, True)])
+def test_an_owner_without_a_heartbeat_for_a_minute_is_replaced(
+    run: RunDirectory, age: int, free: bool
+) -> None:
+    first = acquire(run, elsewhere())
+    lease = run.live / ".lease/000001"
+    now = lease.stat().st_mtime + age
+    if free:
+        acquire(run, owner(), now=lambda _: now)
+        with pytest.raises(LostRunError):
+            first.check()
+    else:
+        with pytest.raises(OwnershipError):
+            acquire(run, owner(), now=lambda _: now)
+
+
+def test_ages_are_by_the_file_systems_clock_and_not_by_this_hosts(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire(run, elsewhere())
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    with pytest.raises(OwnershipError):
+        acquire(run, owner())
+
+
+def test_a_heartbeat_keeps_the_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = acquire(run, elsewhere())
+    lease = run.live / ".lease/000001"
+    old = lease.stat().st_mtime - 1000
+    os.utime(lease, (old, old))
+    first.renew()
+    assert lease.stat().st_mtime == old
+    monkeypatch.setattr(ownership_module, "RENEW_EVERY", 0)
+    first.renew()
+    with pytest.raises(OwnershipError):
+        acquire(run, owner())
+
+
+@pytest.mark.parametrize(
+    ("job", "restart", "free"),
+    [("7", 1, True), ("7", 0, False), ("8", 1, False), ("", 1, False)],
+)
+def test_a_job_the_scheduler_has_restarted_replaces_itself_at_once(
+    run: RunDirectory, job: str, restart: int, free: bool
+) -> None:
+    zombie = acquire(run, elsewhere("" if job == "" else "7", 0))
+    if not free:
+        with pytest.raises(OwnershipError):
+            acquire(run, owner(job, restart))
+        return
+    acquire(run, owner(job, restart))
+    with pytest.raises(LostRunError, match="taken over by process"):
+        zombie.check()
+
+
+def test_an_older_start_of_a_job_cannot_take_the_run_back(run: RunDirectory) -> None:
+    acquire(run, elsewhere("7", 2))
+    with pytest.raises(OwnershipError):
+        acquire(run, owner("7", 1))
+
+
+def test_a_zombie_notices_before_it_writes_also_when_its_own_lease_still_lies_there(
+    run: RunDirectory,
+) -> None:
+    zombie = acquire(run, elsewhere())
+    acquire(run, owner(), now=in_seconds(100))
+    (run.live / ".lease/000001").touch()
+    with pytest.raises(LostRunError):
+        zombie.check()
+
+
+def test_a_zombie_notices_that_the_run_has_been_finished(run: RunDirectory) -> None:
+    zombie = acquire(run, elsewhere())
+    finish(run, acquire(run, owner(), now=in_seconds(100)).check)
+    with pytest.raises(LostRunError):
+        zombie.check()
+    zombie.release()
+
+
+def test_of_two_that_replace_a_dead_owner_at_once_one_wins(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire(run, gone())
+    create = ownership_module._create
+    winners = []
+
+    def overtaken(lease: Path, data: bytes) -> None:
+        monkeypatch.setattr(ownership_module, "_create", create)
+        winners.append(acquire(run, owner("faster")))
+        create(lease, data)
+
+    monkeypatch.setattr(ownership_module, "_create", overtaken)
+    with pytest.raises(OwnershipError, match="faster"):
+        acquire(run, owner("slower"))
+    winners[0].check()
+
+
+def test_one_that_comes_late_by_two_generations_does_not_win(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire(run, gone())
+    create = ownership_module._create
+    winners = []
+
+    def overtaken_twice(lease: Path, data: bytes) -> None:
+        monkeypatch.setattr(ownership_module, "_create", create)
+        acquire(run, owner("7", 0))
+        winners.append(acquire(run, owner("7", 1)))
+        create(lease, data)
+
+    monkeypatch.setattr(ownership_module, "_create", overtaken_twice)
+    with pytest.raises(OwnershipError):
+        acquire(run, owner("slower"))
+    winners[0].check()
+    assert leases(run) == ["000003"]
+
+
+def test_a_file_system_without_hard_links_excludes_all_the_same(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    acquire(run, owner()).check()
+    with pytest.raises(OwnershipError):
+        acquire(run, owner())
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": "x"}', b"[" * 90_000])
+def test_of_a_damaged_lease_only_the_heartbeat_counts(run: RunDirectory, content: bytes) -> None:
+    acquire(run, owner())
+    (run.live / ".lease/000001").write_bytes(content)
+    with pytest.raises(OwnershipError, match="unknown process"):
+        acquire(run, owner())
+    acquire(run, owner(), now=in_seconds(100)).check()
+
+
+def test_a_storage_fault_is_no_lost_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    ownership = acquire(run, owner())
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "utime", refuse)
+        broken.setattr(ownership_module, "RENEW_EVERY", 0)
+        with pytest.raises(StorageError):
+            ownership.check()
+        ownership.renew()
+    ownership.check()
+
+
+def test_a_finished_run_cannot_be_owned(run: RunDirectory) -> None:
+    finish(run)
+    with pytest.raises(RequestError, match="no live directory"):
+        acquire(run, owner())
+
+
+def test_restarts_are_read_from_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    assert (Owner.current().job_id, Owner.current().restart) == ("", 0)
+    monkeypatch.setenv("SLURM_JOB_ID", "55")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert (Owner.current().job_id, Owner.current().restart) == ("55", 2)
