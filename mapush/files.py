@@ -22,7 +22,7 @@ _MEND = {
     "directory with --root",
     errno.ENOTDIR: "a part of the path is a file; rename it or choose another --root",
     errno.EISDIR: "it is a directory where a file belongs; move it away",
-    errno.EEXIST: "it exists already; move it away",
+    errno.EEXIST: "something else has that name; move it away",
     errno.ENOENT: "it is not there; was it removed by hand?",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter --exp or --root",
     errno.ESTALE: "the network file system has lost it; mount it again",
@@ -73,9 +73,9 @@ def make_directory(path: Path) -> None:
     Raises:
         StorageError: If it cannot be created.
     """
-    with storage_errors(path):
-        missing = [place for place in (path, *path.parents) if not place.is_dir()]
-        for place in reversed(missing):
+    missing = [place for place in (path, *path.parents) if not place.is_dir()]
+    for place in reversed(missing):
+        with storage_errors(place):
             place.mkdir(exist_ok=True)
             fsync_directory(place.parent)
 

@@ -70,5 +70,5 @@ def test_a_directory_is_made_with_its_parents_and_may_be_there_already(tmp_path:
 
 def test_a_directory_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    with pytest.raises(StorageError, match="a part of the path is a file"):
+    with pytest.raises(StorageError, match=r"/a: .* something else has that name"):
         make_directory(tmp_path / "a" / "b")

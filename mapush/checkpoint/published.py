@@ -77,7 +77,7 @@ class _Walk:
 
     def __init__(self, module: StandIn) -> None:
         self.modules: Dict[str, StandIn] = {}
-        self.parameters: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self.parameters: Dict[str, torch.Tensor] = OrderedDict()
         self._visit(module, "")
 
     def _visit(self, module: StandIn, prefix: str) -> None:
