@@ -42,7 +42,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     root = Path(options.root).absolute()
     request = _request(options, passed, root)
     place = JobFolder.of(root, request.job_id)
-    for line in _remarks(options.gpus):
+    for line in remarks(options.gpus):
         say(line)
     submit(place, request)
     cancel = f"kill $(cat {shlex.quote(str(place.path / 'pid'))})"
@@ -163,7 +163,7 @@ def _known_values(passed: List[str]) -> Dict[str, Any]:
     return given
 
 
-def _remarks(gpus: int) -> List[str]:
+def remarks(gpus: int) -> List[str]:
     """What a user may not expect of where the job runs."""
     lines = []
     if shutil.which("sbatch"):

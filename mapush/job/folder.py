@@ -105,11 +105,11 @@ class JobFolder:
             OwnershipError: If the job is running.
             StorageError: If the folder cannot be written.
         """
+        make_directory(self.path)
         if self.is_running():
             raise OwnershipError(
                 f"--job-id {request.job_id}: is running; wait for its end or cancel it first"
             )
-        make_directory(self.path)
         with storage_errors(self._outcome):
             for path in (self._outcome, self._process, self._lock):
                 with contextlib.suppress(FileNotFoundError):

@@ -1,0 +1,111 @@
+"""The order of the house: arrows between packages run one way, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, Set, Tuple
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PACKAGE = REPOSITORY / "mapush"
+
+GROUND = {"errors", "files"}
+# What each package may import from mapush beside itself. Commands, the modules of mapush itself,
+# may import everything.
+ALLOWED: Dict[str, Set[str]] = {
+    "task": GROUND,
+    "results": GROUND,
+    "checkpoint": GROUND,
+    "learner": GROUND,
+    "simulator": {*GROUND, "task"},
+    "environment": {*GROUND, "task", "simulator"},
+    "evaluation": {*GROUND, "task", "results", "checkpoint", "learner", "simulator", "environment"},
+    "training": {
+        *GROUND,
+        *("task", "results", "checkpoint", "learner", "simulator", "environment", "evaluation"),
+    },
+    "job": {*GROUND, "task", "results", "checkpoint"},
+}
+LINES = 400
+COMMANDS_WITHOUT_TORCH = ("submit", "runs", "doctor")
+
+
+def modules() -> Iterator[Path]:
+    return PACKAGE.rglob("*.py")
+
+
+def imports(path: Path) -> Iterator[Tuple[int, str]]:
+    """Line and full name of what a module imports from mapush, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import hides where it leads"
+            names = [node.module or ""]
+            if node.module == "mapush":
+                names = [f"mapush.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "mapush":
+                yield node.lineno, name
+
+
+def test_every_package_has_its_place() -> None:
+    there = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert there == set(ALLOWED)
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_arrows_run_one_way(package: str) -> None:
+    allowed = {package, *ALLOWED[package]}
+    wrong = [
+        f"{path.relative_to(REPOSITORY)}:{line}: {name}"
+        for path in (PACKAGE / package).rglob("*.py")
+        for line, name in imports(path)
+        if name.partition(".")[2].partition(".")[0] not in (*allowed, "", "__version__")
+    ]
+    assert not wrong
+
+
+def test_the_allowed_arrows_have_no_circle() -> None:
+    placed = set(GROUND)
+    left = dict(ALLOWED)
+    while left:
+        free = {package for package, below in left.items() if below <= placed}
+        assert free, f"a circle among {sorted(left)}"
+        placed |= free
+        left = {package: below for package, below in left.items() if package not in free}
+
+
+def test_files_are_small() -> None:
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert [f"{path}: {size}" for path, size in sizes.items() if size > LINES] == []
+
+
+@pytest.mark.parametrize("package", ["job", "results", "task", "checkpoint/store.py"])
+def test_what_a_login_node_runs_imports_no_torch(package: str) -> None:
+    place = PACKAGE / package
+    paths = [place] if place.suffix else list(place.rglob("*.py"))
+    assert_torch_free(*paths)
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITHOUT_TORCH)
+def test_commands_of_a_login_node_import_no_torch(command: str) -> None:
+    if (PACKAGE / f"{command}.py").exists():
+        assert_torch_free(PACKAGE / f"{command}.py")
+
+
+def assert_torch_free(*paths: Path) -> None:
+    names = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in paths]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names!r}: importlib.import_module(name.replace('.__init__', ''))\n"
+        "print(sorted({'torch', 'mujoco', 'tensorboard'} & set(sys.modules)))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", program], cwd=REPOSITORY, text=True)
+    assert found.strip() == "[]"
