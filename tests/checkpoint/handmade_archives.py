@@ -64,7 +64,7 @@ def tensor(
     offset: int = 0,
     size: Tuple[int, ...] = (4,),
     stride: Tuple[int, ...] = (1,),
-    **of: Any,  # noqa: ANN401
+    **of: Any,
 ) -> bytes:
     """A tensor on that storage, or claiming to be."""
     return (

@@ -242,6 +242,16 @@ def test_a_hostile_pickle_is_refused_and_never_executed(
     assert len(message) < 600
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a huge tensor", "a huge tensor of stride 0", "a tensor past its storage"],
+)
+def test_a_tensor_is_no_larger_than_the_bytes_that_are_there(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "module.pt"
+    path.write_bytes(archive(HOSTILE_PICKLES[name], {"0": bytes(16)}))
+    assert "in a storage of 4;" in refusal(path)
+
+
 def test_the_message_names_what_a_hostile_pickle_would_have_called(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     path.write_bytes(archive(HOSTILE_PICKLES["os.system"]))

@@ -65,7 +65,7 @@ def test_fifty_processes_that_start_at_once_get_fifty_of_each(tmp_path: Path) ->
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     processes = [
         subprocess.Popen(
-            [*command, f"job{number}", START.isoformat()],
+            [*command, f"job{number}", START.isoformat(), "broken" if number % 2 else "working"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -85,6 +85,16 @@ def test_fifty_processes_that_start_at_once_get_fifty_of_each(tmp_path: Path) ->
     for number, (results, live, _) in enumerate(lines):
         found = find_by_job(tmp_path, f"job{number}")
         assert (str(found.results), str(found.live)) == (results, live)
+
+
+def test_mkdir_alone_decides_who_gets_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the others had taken their names right after this process looked.
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))
+    taken = [start(tmp_path) for _ in range(3)]
+    assert len({run.results for run in taken}) == 3
+    assert len({run.live for run in taken}) == 3
 
 
 @pytest.mark.parametrize(
