@@ -32,8 +32,8 @@ def truth(text: str) -> bool:
     return known[text.lower()]
 
 
-def add_fields(group: argparse._ArgumentGroup, kind: type, skip: Iterable[str] = ()) -> None:  # pyright: ignore
-    """Add an option for every field of a dataclass; one that is not given stays out of the result.
+def add_fields(group: argparse._ActionsContainer, kind: type, skip: Iterable[str] = ()) -> None:
+    """Add an option for each field of a dataclass; one that is not given stays out of the result.
 
     Args:
         group: where they are added.
@@ -56,7 +56,7 @@ def add_fields(group: argparse._ArgumentGroup, kind: type, skip: Iterable[str] =
         )
 
 
-def add_root(parser: argparse.ArgumentParser) -> None:
+def add_root(parser: argparse._ActionsContainer) -> None:
     """Add `--root`."""
     parser.add_argument(
         "--root",

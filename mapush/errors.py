@@ -12,7 +12,7 @@ EXIT_RUN_AGAIN = 75  # EX_TEMPFAIL: stopped early with a durable checkpoint
 
 
 class MapushError(Exception):
-    """Something mapush cannot go on from; its text is one line that says what and how to mend it."""
+    """What mapush cannot go on from; its text is one line that says what and how to mend it."""
 
     exit_code = EXIT_FAILURE
 

@@ -112,7 +112,7 @@ class PushEnvironment:
         return bodies, ending, self._reward.terms(bodies, self._target, before, ending)
 
     def step(self, action: torch.Tensor) -> Outcome:
-        """Hold the actions (envs, robots, 3) for `hold` control steps, then begin anew where over."""
+        """Hold actions (envs, robots, 3) for `hold` control steps, then begin anew where over."""
         command = self.command(action)
         total = torch.zeros(action.shape[:2], device=self.device)
         over = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)

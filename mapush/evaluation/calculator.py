@@ -8,7 +8,7 @@ from typing import Callable, Tuple
 
 import torch
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.push import ACTION_SIZE, PushEnvironment
 from mapush.evaluation.ledger import Entry
 
 Policy = Callable[[torch.Tensor], torch.Tensor]
@@ -83,6 +83,7 @@ def evaluate(
     success, failed = over.clone(), over.clone()
     steps = torch.zeros(count, device=device)
     together, close, total = steps.clone(), steps.clone(), steps.clone()
+    command = torch.zeros(count, task.robots.count, ACTION_SIZE, device=device)
     for control_step in range(task.termination.control_steps):
         if control_step % environment.hold == 0:
             command = environment.command(policy(environment.observe()))

@@ -79,21 +79,49 @@ def encode(observation: torch.Tensor, angles: Tuple[int, ...]) -> torch.Tensor:
     return out
 
 
-class _Base(nn.Module):
-    """Two hidden layers: `mlp.fc1` and `mlp.fc3` in OpenRL's counting."""
+class _Layers(nn.Module):
+    """Two hidden layers, `fc1` and `fc3` in OpenRL's counting."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         activation, width = _ACTIVATIONS[shape.activation], shape.hidden_size
         second = [activation()] if shape.activate_second else []
-        self.mlp = nn.Module()
-        self.mlp.fc1 = nn.Sequential(
+        self.fc1 = nn.Sequential(
             nn.Linear(shape.input_size, width), activation(), nn.LayerNorm(width)
         )
-        self.mlp.fc3 = nn.Sequential(nn.Linear(width, width), *second, nn.LayerNorm(width))
+        self.fc3 = nn.Sequential(nn.Linear(width, width), *second, nn.LayerNorm(width))
+
+
+class _Base(nn.Module):
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.mlp = _Layers(shape)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.mlp.fc3(self.mlp.fc1(features))
+
+
+class _LogStd(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._bias = nn.Parameter(torch.zeros(size, 1))
+
+    @property
+    def bias(self) -> nn.Parameter:
+        return self._bias
+
+
+class _ActionOut(nn.Module):
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.fc_mean = nn.Linear(shape.hidden_size, shape.action_size)
+        self.logstd = _LogStd(shape.action_size)
+
+
+class _Act(nn.Module):
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.action_out = _ActionOut(shape)
 
 
 class Actor(nn.Module):
@@ -103,16 +131,12 @@ class Actor(nn.Module):
         super().__init__()
         self.shape = shape
         self.base = _Base(shape)
-        self.act = nn.Module()
-        self.act.action_out = nn.Module()
-        self.act.action_out.fc_mean = nn.Linear(shape.hidden_size, shape.action_size)
-        self.act.action_out.logstd = nn.Module()
-        self.act.action_out.logstd._bias = nn.Parameter(torch.zeros(shape.action_size, 1))
+        self.act = _Act(shape)
 
     @property
     def log_std(self) -> nn.Parameter:
         """Logarithm of the standard deviation, (action_size, 1) as published."""
-        return self.act.action_out.logstd._bias
+        return self.act.action_out.logstd.bias
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Mean actions (..., action_size) of observations (..., observation_size)."""

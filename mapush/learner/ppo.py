@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al., arXiv 1707.06347) with one policy for all robots."""
+"""Proximal policy optimisation (Schulman et al., arXiv 1707.06347), one policy for all robots."""
 
 from __future__ import annotations
 
@@ -52,8 +52,12 @@ class PPOLearner:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.actor = _initialize(Actor(self.architecture), 0.01).to(device)
-            self.critic = _initialize(Critic(self.architecture), 1.0).to(device)
+            self.actor = Actor(self.architecture)
+            self.critic = Critic(self.architecture)
+            _initialize(self.actor, head_gain=0.01)
+            _initialize(self.critic, head_gain=1.0)
+        self.actor.to(device)
+        self.critic.to(device)
         with torch.no_grad():
             self.actor.log_std.fill_(math.log(recipe.initial_std))
         self.normalizer = ValueNormalizer(recipe.normalizer_decay, device)
@@ -234,10 +238,9 @@ class PPOLearner:
         self._rollout.filled = 0
 
 
-def _initialize(network: nn.Module, head_gain: float) -> nn.Module:
+def _initialize(network: nn.Module, head_gain: float) -> None:
     """Orthogonal weights and zero biases; the head starts small so that first actions do."""
     linears = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     for layer in linears:
         nn.init.orthogonal_(layer.weight, math.sqrt(2.0) if layer is not linears[-1] else head_gain)
         nn.init.zeros_(layer.bias)
-    return network

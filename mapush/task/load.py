@@ -174,7 +174,9 @@ class _Reader:
     def invalid(
         self, node: ast.Call, kind: str, fields: Dict[str, Any], error: ValidationError
     ) -> TaskError:
-        first = error.errors()[0]
+        # A misspelt field is also a missing one; what stands in the file helps more.
+        found = error.errors()
+        first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
         where = first["loc"]
         if not where:  # a rule about several fields, which says what it is about
             return self.error(node, f"{kind}: {first['msg'].replace('Value error, ', '')}")

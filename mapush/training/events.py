@@ -54,7 +54,9 @@ def drop_after(directory: Path, step: int) -> None:
 def _length_until(file: BinaryIO, step: int) -> int:
     """Bytes of an event file (TFRecord framing) before its first point after `step`."""
     from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.event_pb2 import (
+        Event,  # pyright: ignore[reportAttributeAccessIssue]
+    )
 
     good = 0
     while True:

@@ -18,7 +18,11 @@ Evaluation = Callable[[], Dict[str, float]]
 
 @dataclass
 class Clock:
-    """Seconds since the last update, by what they were spent on."""
+    """Seconds since the last entry in the log, by what they were spent on.
+
+    An entry is written before its own boundary is evaluated and saved, so these two are of the
+    boundary before.
+    """
 
     simulate: float = 0.0
     act: float = 0.0
@@ -50,6 +54,7 @@ class TrainingLoop:
         on_boundary: called after each update, with the run's ownership to renew.
         step: environment steps done.
         epoch: updates done.
+        evaluated: whether the evaluation due at `step`, if any, was done before.
         boundary: a copy of everything at the last update boundary.
         clock: where the time since the last update went.
     """
@@ -65,9 +70,11 @@ class TrainingLoop:
     on_boundary: Callable[[], None]
     step: int = 0
     epoch: int = 0
+    evaluated: bool = True
     boundary: Dict[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     _decided: int = 0
+    _lap: float = 0.0
     _boundary_time: float = 0.0
 
     @property
@@ -92,13 +99,15 @@ class TrainingLoop:
             Interrupted: a signal came in; `boundary` holds what to save.
         """
         self.boundary, self._boundary_time = self._capture(), time.perf_counter()
+        self._lap = time.perf_counter()
+        if not self.evaluated and self.step and self._evaluation_due():
+            self._evaluate_and_save()
         while self.step < self.settings.train_timesteps:
-            begun = time.perf_counter()
             self._rollout()
             losses = self._update()
             self.step += self.steps_per_update
             self.epoch += 1
-            self._finish_boundary(losses, begun)
+            self._finish_boundary(losses)
         self.saver.wait()
         self.log.flush()
 
@@ -125,7 +134,7 @@ class TrainingLoop:
         self.clock.update += time.perf_counter() - begun
         return losses
 
-    def _finish_boundary(self, losses: Dict[str, float], begun: float) -> None:
+    def _finish_boundary(self, losses: Dict[str, float]) -> None:
         terms = self.environment.take_terms()
         episodes = self.environment.take_episodes()
         returns = [episode.reward for episode in episodes]
@@ -144,7 +153,8 @@ class TrainingLoop:
         self.clock.save += time.perf_counter() - saving
         # Logged before anything that a signal can break off: what is in the boundary is in the log.
         spent = self.clock.take()
-        speed = {"steps_per_second": self.steps_per_update / (time.perf_counter() - begun)}
+        lap, self._lap = self._lap, time.perf_counter()
+        speed = {"steps_per_second": self.steps_per_update / (self._lap - lap)}
         speed.update({f"seconds_{name}": seconds for name, seconds in spent.items()})
         self.log.update(
             self.epoch,
@@ -161,18 +171,26 @@ class TrainingLoop:
         self.on_boundary()
 
     def _evaluate_and_save(self) -> None:
-        settings, last = self.settings, self.step >= self.settings.train_timesteps
         figures: Optional[Dict[str, float]] = None
-        if settings.eval_freq and (last or self._crosses(settings.eval_freq)):
+        if self._evaluation_due():
             begun = time.perf_counter()
             figures = self.evaluate()
             self.log.evaluation(self.step, figures)
             self.clock.evaluate += time.perf_counter() - begun
-        if figures or last or self.epoch == 1 or self._crosses(settings.save_freq):
+        due = self._last or self.epoch == 1 or self._crosses(self.settings.save_freq)
+        if figures or due:
             begun = time.perf_counter()
             self.log.flush()
             self.saver.save(self.boundary, figures)
             self.clock.save += time.perf_counter() - begun
+
+    @property
+    def _last(self) -> bool:
+        return self.step >= self.settings.train_timesteps
+
+    def _evaluation_due(self) -> bool:
+        frequency = self.settings.eval_freq
+        return frequency > 0 and (self._last or self._crosses(frequency))
 
     def _crosses(self, frequency: int) -> bool:
         """Whether the last update reached or passed a multiple of `frequency`."""

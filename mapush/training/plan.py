@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+from mapush.checkpoint import retention
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learner.recipe import Recipe, build_recipe
@@ -41,10 +42,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint that training goes on from."""
+    """A checkpoint that training goes on from.
+
+    Attributes:
+        path: its `module.pt`.
+        state: what that holds.
+        evaluated: False if the evaluation due at its step was broken off, and is still to be done.
+    """
 
     path: Path
     state: Dict[str, Any]
+    evaluated: bool = True
 
     @property
     def step(self) -> int:
@@ -100,12 +108,13 @@ def plan_new(request: Request) -> Plan:
     if request.checkpoint is not None:
         source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
     settings = _settings(request, source.state.get("config", {}) if source else {})
+    plan = _plan(settings, task_folder(settings.exp), source)
     if source is not None and source.step >= settings.train_timesteps:
         raise RequestError(
             f"--train_timesteps {settings.train_timesteps}: {source.path} has {source.step} steps "
             "already; it is the total to reach, so give a larger one"
         )
-    return _plan(settings, task_folder(settings.exp), source)
+    return plan
 
 
 def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Plan:
@@ -126,6 +135,7 @@ def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Pl
 
 def _plan(settings: Settings, folder: Path, source: Optional[Source]) -> Plan:
     recipe = build_recipe(settings.recipe, settings.changes)
+    retention.parse(settings.keep)
     task = load_task(folder)
     if source is not None:
         build_policy(source.state, task, source.path)  # refuses one of another task

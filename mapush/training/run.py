@@ -12,6 +12,7 @@ from typing import Dict
 import torch
 
 from mapush.checkpoint import retention
+from mapush.checkpoint.manifest import read as read_manifest
 from mapush.checkpoint.manifest import versions
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import (
@@ -111,7 +112,10 @@ class _Session:
                     f"{self.run.checkpoints}: none of its checkpoints is valid and a run is never "
                     "started over by itself; restore one from a copy, or start a new run"
                 )
-            source = Source(newest[0].module, newest[1]) if newest else None
+            source = None
+            if newest is not None:
+                evaluated = read_manifest(newest[0].manifest).evaluation is not None
+                source = Source(newest[0].module, newest[1], evaluated)
             plan = plan_on(self.request, self.run, source)
             if not self.run.task.is_dir():
                 _copy_task(plan.folder, self.run.task)
@@ -160,6 +164,7 @@ class _Session:
                 on_boundary=self.ownership.renew,
                 step=parts.step,
                 epoch=parts.epoch,
+                evaluated=plan.source is None or plan.source.evaluated,
             )
             try:
                 loop.run()

@@ -1,0 +1,129 @@
+"""What `mapush.test` does: one checkpoint, all of a run, or a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from rich.console import Console
+from rich.progress import track
+
+from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.environment.push import PushEnvironment
+from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation.assess import TEST_SEED, assess
+from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
+from mapush.evaluation.policy import LoadedPolicy, build_policy, load_policy
+from mapush.files import storage_errors
+from mapush.results.directory import open_run
+from mapush.simulator import make_simulator
+from mapush.task import PushTask, load_task, task_folder
+
+__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record"]
+
+_out = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: int) -> None:
+    """Print the four figures of one checkpoint.
+
+    Raises:
+        CheckpointError: it cannot be used.
+        TaskError: its task cannot be found.
+    """
+    task = _task_of(path, exp)
+    policy = load_policy(path, task)
+    figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+    _out.print(figures.entry(policy.step).figures(), end="")
+
+
+def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> None:
+    """Evaluate every checkpoint of a run into its success_rate.txt.
+
+    A checkpoint counts as done when the file has its figures over as many episodes.
+
+    Raises:
+        RequestError: there is no such run, or its task or figures cannot be read.
+        StorageError: the figures cannot be written.
+    """
+    run = open_run(root, name)
+    task = load_task(run.task)
+    entries = CheckpointStore(run.checkpoints).entries()
+    if not entries:
+        raise RequestError(f"{run.checkpoints}: holds no checkpoint yet; train first")
+    done = {
+        known.step
+        for known in read_success_rates(run.current / FILE_NAME)
+        if known.episodes == num_envs
+    }
+    damaged = []
+    for entry in track(entries, "evaluating", console=_out, disable=not _out.is_terminal):
+        if entry.step in done:
+            _out.print(f"{entry.path.name}: done before")
+            continue
+        try:
+            state = load_entry(entry)
+        except CheckpointError as error:
+            _out.print(f"WARNING: {error}")
+            damaged.append(entry.path.name)
+            continue
+        policy = build_policy(state, task, entry.module)
+        figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+        write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
+        _out.print(_line(figures.entry(entry.step)))
+    _out.print(f"figures: {run.current / FILE_NAME}")
+    if damaged:
+        raise CheckpointError(f"{run.name}: not evaluated, for they are damaged: {damaged}")
+
+
+def record(
+    path: Path, exp: Optional[str], sim: str, episodes: int, seed: int, video: Optional[Path]
+) -> None:
+    """Write an mp4 of a checkpoint's first episodes.
+
+    Raises:
+        RequestError: this machine has no graphics library to render with.
+        StorageError: the file cannot be written.
+    """
+    from mapush.evaluation.video import record_episodes
+
+    task = _task_of(path, exp)
+    policy = load_policy(path, task)
+    target = video or Path(f"{task.name}_{policy.step}.mp4")
+    with storage_errors(target):
+        if not target.absolute().parent.is_dir():
+            raise RequestError(f"--record_video {target}: there is no folder {target.parent}")
+    environment = _environment(task, policy, sim, episodes, seed)
+    record_episodes(environment, policy, target, episodes=episodes)
+    _out.print(f"video: {target}")
+
+
+def _environment(
+    task: PushTask, policy: LoadedPolicy, sim: str, num_envs: int, seed: int
+) -> PushEnvironment:
+    return PushEnvironment(task, make_simulator(sim, task, num_envs), seed, policy.hold)
+
+
+def _task_of(path: Path, exp: Optional[str]) -> PushTask:
+    """The task of a checkpoint: its run's own copy, or the one that `--exp` names."""
+    own = path.resolve().parent.parent.parent / "task"
+    if exp is None:
+        if not path.exists():
+            raise CheckpointError(f"{path}: there is no such file; name a module.pt")
+        if not (own / "config.py").is_file():
+            raise RequestError(f"{path}: lies in no run; name its task with --exp, such as cuboid")
+        return load_task(own)
+    named = load_task(task_folder(exp))
+    if (own / "config.py").is_file():
+        copy = load_task(own)
+        if copy.name == named.name:
+            return copy
+        _out.print(f"{path}: was trained on {copy.name}; evaluated on {named.name}, as asked")
+    return named
+
+
+def _line(entry: Entry) -> str:
+    return (
+        f"rl_model_{entry.step}_steps: success rate {entry.success_rate:.3f} "
+        f"({entry.low:.3f} to {entry.high:.3f}), finished time {entry.finished_time:.2f} s"
+    )

@@ -1,0 +1,250 @@
+"""What bad input gets: one line that names the thing, its value and the mend; nothing written."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Callable, List
+
+import pytest
+
+from mapush.errors import MapushError
+from mapush.test import main as evaluate
+from mapush.train import main as train
+from tests.support import PROJECT, SMALL, only_run, run_train
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good module.pt of the cuboid."""
+    root = tmp_path_factory.mktemp("good")
+    done = run_train(root, "--train_timesteps", "400", "--final_envs", "0", "--eval_freq", "0")
+    assert done.returncode == 0, done.stderr
+    return only_run(root) / "checkpoints" / "rl_model_400_steps" / "module.pt"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.delenv("MAPUSH_JOB_ID", raising=False)
+
+
+def assert_refused(
+    command: Callable[[List[str]], int], arguments: List[str], said: List[str], root: Path
+) -> None:
+    with pytest.raises(MapushError) as caught:
+        command(arguments)
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in message
+    for part in said:
+        assert part in message
+    assert not root.exists() or list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--exp cubiod", ["'cubiod'", "Tblock, cuboid, cylinder"]),
+        ("", ["--exp is missing", "--exp cuboid"]),
+        ("--exp ../../etc", ["--exp", "'../../etc'"]),
+        ("--exp cuboid --exp_name ../x", ["../x"]),
+        ("--exp cuboid --num_envs 0", ["--num_envs 0", "from 1 to 100000"]),
+        ("--exp cuboid --num_envs many", ["--num_envs", "many"]),
+        ("--exp cuboid --num_envs 1000000000", ["--num_envs 1000000000", "from 1 to 100000"]),
+        ("--exp cuboid --train_timesteps -5", ["--train_timesteps -5"]),
+        ("--exp cuboid --save_freq 0", ["--save_freq 0"]),
+        ("--exp cuboid --seed -1", ["--seed -1"]),
+        ("--exp cuboid --recipe best", ["--recipe 'best'", "default, published"]),
+        ("--exp cuboid --sim bullet", ["--sim 'bullet'", "mujoco"]),
+        ("--exp cuboid --learner sac", ["--learner 'sac'", "native"]),
+        ("--exp cuboid --device tpu", ["--device 'tpu'", "cpu"]),
+        ("--exp cuboid --keep some", ["some"]),
+        ("--exp cuboid --gamma 1.5", ["--gamma 1.5", "between 0 and 1"]),
+        ("--exp cuboid --learning_rate nan", ["--learning_rate nan"]),
+        ("--exp cuboid --hold 7", ["hold = 7", "1000"]),
+        ("--exp cuboid --minibatches 7", ["--minibatches 7", "must divide"]),
+        ("--exp cuboid --activation swish", ["--activation 'swish'", "relu, elu, tanh"]),
+        ("--exp cuboid --frobnicate", ["--frobnicate"]),
+        ("--exp cuboid --checkpoint nowhere.pt", ["nowhere.pt"]),
+        ("--run 01-01-00_nothing", ["'01-01-00_nothing'"]),
+    ],
+)
+def test_a_wrong_training_request_is_refused_before_anything_is_written(
+    options: str, said: List[str], tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    assert_refused(train, [*options.split(), "--root", str(root)], said, root)
+
+
+def _truncated(good: Path, bad: Path) -> None:
+    bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+
+
+def _flipped(good: Path, bad: Path) -> None:
+    data = bytearray(good.read_bytes())
+    data[len(data) // 2] ^= 1
+    bad.write_bytes(bytes(data))
+    shutil.copy(good.with_name("manifest.json"), bad.with_name("manifest.json"))
+
+
+def _empty(good: Path, bad: Path) -> None:
+    bad.write_bytes(b"")
+
+
+def _zeros(good: Path, bad: Path) -> None:
+    bad.write_bytes(bytes(good.stat().st_size))
+
+
+def _directory(good: Path, bad: Path) -> None:
+    bad.mkdir()
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple:
+        return (os.system, ("touch executed",))
+
+
+def _hostile_pickle(good: Path, bad: Path) -> None:
+    bad.write_bytes(pickle.dumps(_Hostile()))
+
+
+def _hostile_archive(good: Path, bad: Path) -> None:
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("module/data.pkl", pickle.dumps(_Hostile(), protocol=2))
+        archive.writestr("module/version", "3")
+        archive.writestr("module/byteorder", "little")
+
+
+DAMAGES = [_truncated, _flipped, _empty, _zeros, _directory, _hostile_pickle, _hostile_archive]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("command", [train, evaluate], ids=["train", "test"])
+def test_a_damaged_or_hostile_checkpoint_is_refused_and_never_executed(
+    command: Callable[[List[str]], int],
+    damage: Callable[[Path, Path], None],
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = tmp_path / "module.pt"
+    damage(checkpoint, bad)
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "root"
+    arguments = ["--exp", "cuboid", "--checkpoint", str(bad), "--root", str(root)]
+    assert_refused(command, arguments, [str(bad)], root)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("command", [train, evaluate], ids=["train", "test"])
+def test_a_checkpoint_of_another_task_is_refused_with_both_dimensions(
+    command: Callable[[List[str]], int], checkpoint: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    copy = tmp_path / "module.pt"
+    shutil.copy(checkpoint, copy)
+    arguments = ["--exp", "cylinder", "--checkpoint", str(copy), "--root", str(root)]
+    assert_refused(command, arguments, [" 8 ", "11", "cylinder", "--exp"], root)
+
+
+def test_a_checkpoint_that_has_reached_the_total_is_refused_not_trained_for_nothing(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    arguments = [*SMALL, "--checkpoint", str(checkpoint), "--train_timesteps", "400"]
+    said = ["--train_timesteps 400", "400 steps already"]
+    assert_refused(train, [*arguments, "--root", str(root)], said, root)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("count=2", "count=0"), ["Robots.count = 0", "greater than or equal to 1"]),
+        (("mass=4.0", "mass=-4.0"), ["mass = -4.0", "greater than 0"]),
+        (("friction=", "frction="), ["'frction'", "it has: shapes, footprint, friction"]),
+        (('name="cuboid"', "name=open('executed', 'w')"), ["can be called"]),
+    ],
+)
+def test_a_task_with_a_bad_field_is_refused_naming_file_line_and_field(
+    change: tuple[str, str], said: List[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "task" / "mine"
+    folder.mkdir(parents=True)
+    text = (PROJECT / "task" / "cuboid" / "config.py").read_text().replace(*change)
+    (folder / "config.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "root"
+    said = [*said, "task/mine/config.py:"]
+    assert_refused(train, ["--exp", "mine", "--root", str(root)], said, root)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--num_envs 0", ["--num_envs 0", "from 1 to 100000"]),
+        ("--test_mode viewer", ["--record_video"]),
+        ("--record_video x.mp4", ["--test_mode viewer"]),
+        ("--test_mode watch", ["watch"]),
+    ],
+)
+def test_a_wrong_evaluation_request_is_refused(
+    options: str, said: List[str], checkpoint: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    arguments = ["--checkpoint", str(checkpoint), "--root", str(root), *options.split()]
+    assert_refused(evaluate, arguments, said, root)
+
+
+def test_the_command_itself_prints_one_line_and_exits_2(tmp_path: Path) -> None:
+    done = run_train(tmp_path / "root", "--num_envs", "0")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("mapush: --num_envs 0: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_root_that_is_a_file_is_refused_naming_it(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.write_text("in the way")
+    done = run_train(root)
+    assert done.returncode == 2
+    assert str(root) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a tmpfs: root")
+def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "small"
+    root.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        done = run_train(root, "--eval_freq", "0", job="job-full")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "the disk is full" in done.stderr
+        assert "bytes are needed" in done.stderr
+        (live,) = (root / "log" / "MQE" / "go1push_mid").iterdir()
+        kept = sorted((live / "checkpoints").glob("rl_model_*_steps"))
+        assert kept
+        subprocess.run(["mount", "-o", "remount,size=40m", str(root)], check=True)
+        again = run_train(root, "--eval_freq", "0", job="job-full")
+        assert again.returncode == 0, again.stderr
+        assert (only_run(root) / "checkpoints" / "rl_model_4000_steps").is_dir()
+    finally:
+        subprocess.run(["umount", "-l", str(root)], check=True)
