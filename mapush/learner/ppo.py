@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Callable, Dict, Mapping, Tuple
 
@@ -228,7 +229,8 @@ class PPOLearner:
         """Restore an update boundary exactly."""
         try:
             self.load_weights(state)
-            self._optimizer.load_state_dict(state["optimizer_state"])
+            # Adam keeps the tensors it is given; the caller's must not change with training.
+            self._optimizer.load_state_dict(copy.deepcopy(state["optimizer_state"]))
             self._generator.set_state(state["rng"]["learner"].cpu())
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
