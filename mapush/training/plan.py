@@ -13,6 +13,7 @@ from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import RunDirectory, find_by_job, open_run
 from mapush.results.owner import Owner
+from mapush.results.record import COMPLETE
 from mapush.task import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
 
@@ -89,11 +90,22 @@ def this_process() -> Owner:
     )
 
 
-def find_run(request: Request, job_id: str) -> Optional[RunDirectory]:
-    """The run to go on with: the one that was named, else the one this job has begun."""
+def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:
+    """The run to go on with: the one that was named, else the one this job has begun.
+
+    A launcher's job id stands for one run. SLURM's may stand for several, one after the other in
+    an interactive allocation, so a run counts as the job's only if it has the same name, and a
+    complete one only if SLURM has restarted the job.
+    """
     if request.run is not None:
         return open_run(request.root, request.run)
-    return find_by_job(request.root, job_id)
+    found = find_by_job(request.root, owner.job_id)
+    if found is None or os.environ.get("MAPUSH_JOB_ID"):
+        return found
+    known = found.read()
+    name = request.options.get("exp_name", request.options.get("exp"))
+    over = known.status == COMPLETE and not owner.restart
+    return None if over or known.exp != name else found
 
 
 def plan_new(request: Request) -> Plan:

@@ -52,7 +52,7 @@ def train(request: Request) -> int:
     torch.set_num_threads(TORCH_THREADS)
     with SignalFlag() as flag:
         owner = this_process()
-        run = find_run(request, owner.job_id)
+        run = find_run(request, owner)
         if run is None:
             plan = plan_new(request)
             parts = assemble(plan)

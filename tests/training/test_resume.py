@@ -148,3 +148,23 @@ def test_a_restarted_job_that_is_complete_does_nothing(uninterrupted: Path, tmp_
     assert (first.returncode, again.returncode) == (0, 0)
     assert "complete already" in again.stdout
     assert only_run(tmp_path).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("second", "restarts", "runs"),
+    [
+        pytest.param([], "0", 2, id="again-in-the-same-allocation"),
+        pytest.param([], "1", 1, id="requeued-after-its-end"),
+        pytest.param(["--exp_name", "other"], "1", 2, id="another-name"),
+    ],
+)
+def test_runs_of_one_slurm_job_are_told_apart(
+    second: List[str], restarts: str, runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    small = [*SMALL, "--train_timesteps", "400", "--eval_freq", "0", "--final_envs", "0"]
+    assert main([*small, "--root", str(tmp_path)]) == 0
+    monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+    assert main([*small, *second, "--root", str(tmp_path)]) == 0
+    assert len([path for path in (tmp_path / "results").iterdir() if path.is_dir()]) == runs
