@@ -13,8 +13,7 @@ from mapush.environment.push import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
-from mapush.evaluation.policy import LoadedPolicy, build_policy, load_policy
-from mapush.files import storage_errors
+from mapush.evaluation.policy import build_policy, load_policy
 from mapush.results.directory import open_run
 from mapush.simulator import make_simulator
 from mapush.task import PushTask, load_task, task_folder
@@ -85,23 +84,15 @@ def record(
         RequestError: this machine has no graphics library to render with.
         StorageError: the file cannot be written.
     """
-    from mapush.evaluation.video import record_episodes
+    from mapush.evaluation import video as pictures
 
     task = _task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
-    with storage_errors(target):
-        if not target.absolute().parent.is_dir():
-            raise RequestError(f"--record_video {target}: there is no folder {target.parent}")
-    environment = _environment(task, policy, sim, episodes, seed)
-    record_episodes(environment, policy, target, episodes=episodes)
+    environment = PushEnvironment(task, make_simulator(sim, task, episodes), seed, policy.hold)
+    for number, summary in enumerate(pictures.record(environment, policy, target, episodes), 1):
+        _out.print(f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s")
     _out.print(f"video: {target}")
-
-
-def _environment(
-    task: PushTask, policy: LoadedPolicy, sim: str, num_envs: int, seed: int
-) -> PushEnvironment:
-    return PushEnvironment(task, make_simulator(sim, task, num_envs), seed, policy.hold)
 
 
 def _task_of(path: Path, exp: Optional[str]) -> PushTask:
