@@ -45,7 +45,7 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--exp cuboid --checkpoint gone.pt", ["--checkpoint gone.pt"]),
         ("--exp cuboid --cluster moon", ["--cluster", "'moon'", "local"]),
         ("--exp cuboid --job-id ../other", ["--job-id '../other'"]),
-        ("--exp cuboid --root task/cuboid/config.py", ["config.py", "--root"]),
+        ("--exp cuboid --root task/cuboid/config.py", ["config.py", "move it away"]),
     ],
 )
 def test_a_wrong_request_is_one_line_with_exit_code_2_and_writes_nothing(
