@@ -16,6 +16,7 @@ import os, signal, sys
 last = getattr(signal, sys.argv[sys.argv.index("--until") + 1])
 numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
 signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+signal.alarm(20)  # a test that fails must not leave it behind
 heard = open(sys.argv[sys.argv.index("--heard") + 1], "w", buffering=1)
 heard.write("ready\\n")
 while True:
