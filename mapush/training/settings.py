@@ -40,7 +40,7 @@ class Settings:
     seed: int = _option(1, "of every random generator")
     device: str = _option("cpu", "where networks and tensors live")
     save_freq: int = _option(20_000, "environment steps between checkpoints")
-    keep: str = _option("last=5,every=10000000,best=1", "retention policy")
+    keep: str = _option("last=5,every=10000000,best=1,first", "retention policy")
     eval_freq: int = _option(
         2_000_000, "environment steps between evaluations during training, 0 for none"
     )
