@@ -84,13 +84,13 @@ def record(
         RequestError: this machine has no graphics library to render with.
         StorageError: the file cannot be written.
     """
-    from mapush.evaluation import video as pictures
+    from mapush.evaluation.video import record_episodes
 
     task = _task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
     environment = PushEnvironment(task, make_simulator(sim, task, episodes), seed, policy.hold)
-    for number, summary in enumerate(pictures.record(environment, policy, target, episodes), 1):
+    for number, summary in enumerate(record_episodes(environment, policy, target, episodes), 1):
         _out.print(f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s")
     _out.print(f"video: {target}")
 
