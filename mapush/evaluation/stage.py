@@ -159,9 +159,9 @@ def build_stage(task: PushTask, size: Tuple[int, int]) -> mujoco.MjSpec:
     visual = spec.visual
     visual.global_.fovy = FOV
     visual.global_.offwidth, visual.global_.offheight = size
-    visual.quality.shadowsize = 4096
+    visual.quality.shadowsize = 2048
     visual.quality.offsamples = 4
-    visual.quality.numslices = 64
+    visual.quality.numslices = 40
     visual.headlight.ambient = [0.42, 0.42, 0.44]
     visual.headlight.diffuse = [0.20, 0.20, 0.20]
     visual.headlight.specular = [0.0, 0.0, 0.0]
