@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Iterator, List
 
 import pytest
 
 from mapush.errors import MapushError
 from mapush.test import main as evaluate
 from mapush.train import main as train
-from tests.support import PROJECT, SMALL, only_run, run_train
+from tests.support import PROJECT, SMALL, only_run, run_train, scalars, train_command
 
 
 @pytest.fixture(scope="module")
@@ -219,32 +221,96 @@ def test_a_root_that_is_a_file_is_refused_naming_it(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounts a tmpfs: root")
-def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 8 MB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs takes root on Linux")
     root = tmp_path / "small"
     root.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(root)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(root)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
-        pytest.skip(f"tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
     try:
-        done = run_train(root, "--eval_freq", "0", job="job-full")
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert done.stderr.count("\n") == 1
-        assert "the disk is full" in done.stderr
-        assert "bytes are needed" in done.stderr
-        (live,) = (root / "log" / "MQE" / "go1push_mid").iterdir()
-        kept = sorted((live / "checkpoints").glob("rl_model_*_steps"))
-        assert kept
-        subprocess.run(["mount", "-o", "remount,size=40m", str(root)], check=True)
-        again = run_train(root, "--eval_freq", "0", job="job-full")
-        assert again.returncode == 0, again.stderr
-        assert (only_run(root) / "checkpoints" / "rl_model_4000_steps").is_dir()
+        yield root
     finally:
         subprocess.run(["umount", "-l", str(root)], check=True)
+
+
+def fill(root: Path) -> Path:
+    """Take all the space that is left."""
+    ballast = root / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    return ballast
+
+
+def full_disk_run(root: Path, *options: str) -> subprocess.Popen[str]:
+    """A small run whose disk is filled by others while it trains, at 2,000 steps."""
+    process = subprocess.Popen(
+        train_command(root, *options),
+        cwd=PROJECT,
+        env={**os.environ, "MAPUSH_JOB_ID": "job-full"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "evaluation" in line:
+            break
+    fill(root)
+    return process
+
+
+def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
+    small_disk: Path,
+) -> None:
+    process = full_disk_run(small_disk)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, out + err
+    assert err.count("\n") == 1
+    assert "the disk is full" in err
+    assert "bytes are needed" in err
+    assert "WARNING" in out
+    assert "training goes on" in out
+    (live,) = (small_disk / "log" / "MQE" / "go1push_mid").iterdir()
+    assert sorted((live / "checkpoints").glob("rl_model_*_steps"))
+    (small_disk / "ballast").unlink()
+    again = run_train(small_disk, job="job-full")
+    assert again.returncode == 0, again.stderr
+    assert (only_run(small_disk) / "checkpoints" / "rl_model_4000_steps").is_dir()
+
+
+def test_training_goes_on_through_a_full_disk_and_loses_nothing_when_there_is_space_again(
+    small_disk: Path,
+) -> None:
+    process = full_disk_run(small_disk, "--train_timesteps", "12000", "--final_envs", "0")
+    assert process.stdout is not None
+    shown = ""
+    for line in process.stdout:
+        shown += line
+        if "training goes on" in line:
+            (small_disk / "ballast").unlink()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, shown + err
+    assert "checkpoints are saved again" in shown
+    run = only_run(small_disk)
+    log = (run / "log.txt").read_text()
+    assert [int(step) for step in re.findall(r"^ +steps: (\d+)$", log, re.MULTILINE)] == list(
+        range(400, 12_001, 400)
+    )
+    curve = scalars(run / "tensorboard")["checkpoint/unprotected_steps"]
+    assert [step for step, _ in curve] == list(range(400, 12_001, 400))
+    assert max(steps for _, steps in curve) > 400
+
+
+def test_training_without_checkpoints_stops_before_it_has_gone_on_for_too_long(
+    small_disk: Path,
+) -> None:
+    process = full_disk_run(small_disk, "--max_unprotected_steps", "1200", "--keep", "last=2")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "more than --max_unprotected_steps 1,200" in err

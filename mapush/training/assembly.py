@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import torch
 
+from mapush.checkpoint import retention
+from mapush.checkpoint.module import dumps
 from mapush.environment.observation import angle_positions
 from mapush.environment.push import ACTION_SIZE, PushEnvironment
 from mapush.errors import CheckpointError
 from mapush.learner.base import Learner
 from mapush.learner.ppo import PPOLearner
 from mapush.simulator import make_simulator
-from mapush.training.loop import rollout_steps
+from mapush.training.loop import capture, rollout_steps
 from mapush.training.plan import Plan, Source
+from mapush.training.space import Space, estimate
+
+_NETWORKS = ("actor_network", "critic_network")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,25 @@ def assemble(plan: Plan) -> Parts:
     else:
         _restore(environment, source)
     return Parts(environment, learner, source.step, int(source.state.get("epoch", 0)), tuple(notes))
+
+
+def expected_space(plan: Plan, parts: Parts) -> Space:
+    """What the rest of the run will write, from the size of its first checkpoint."""
+    settings = plan.settings
+    state = capture(parts.learner, parts.environment, parts.step, parts.epoch, plan.config)
+    return estimate(
+        parts.step,
+        settings.train_timesteps,
+        parts.steps_per_update,
+        settings.save_freq,
+        # Adam's two moments are not there before the first update.
+        len(dumps(state)) + 2 * sum(_bytes(state[name]) for name in _NETWORKS),
+        retention.parse(settings.keep),
+    )
+
+
+def _bytes(weights: Mapping[str, torch.Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in weights.values())
 
 
 def _misfit(plan: Plan, source: Source) -> str:

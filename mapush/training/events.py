@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
 import struct
+import time
 from pathlib import Path
-from typing import BinaryIO, Mapping
+from typing import Any, BinaryIO, Mapping
 
-from mapush.files import storage_errors
+from mapush.files import make_directory, storage_errors
+from mapush.training.journal import Journal
 
 PATTERN = "events.out.tfevents.*"
 _HEADER = struct.Struct("<QI")  # length of the record and its masked CRC
@@ -16,26 +20,39 @@ _MAX_RECORD = 1_000_000
 
 
 class ScalarWriter:
-    """Writes scalars under their names."""
+    """Writes scalars under their names, all of one step as one record.
+
+    TensorBoard's own writers keep records on a thread that dies with the first full disk.
+
+    Args:
+        directory: gets a file of its own for this process.
+    """
 
     def __init__(self, directory: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        with storage_errors(directory):
-            self._writer = SummaryWriter(str(directory), flush_secs=30)
+        make_directory(directory)
+        begun = time.time()
+        name = f"events.out.tfevents.{begun:.6f}.{socket.gethostname()}.{os.getpid()}.0"
+        self._journal = Journal(directory / name)
+        self._append(wall_time=begun, file_version="brain.Event:2")
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
         """Add one point to each curve."""
-        for name, value in scalars.items():
-            self._writer.add_scalar(name, value, step)
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._writer.flush()
+        values = [{"tag": tag, "simple_value": value} for tag, value in scalars.items()]
+        self._append(wall_time=time.time(), step=step, summary={"value": values})
 
     def close(self) -> None:
-        """Flush and close the file."""
-        self._writer.close()
+        """Close the file."""
+        self._journal.close()
+
+    def _append(self, **fields: Any) -> None:  # noqa: ANN401
+        from tensorboard.compat.proto.event_pb2 import (
+            Event,  # pyright: ignore[reportAttributeAccessIssue]
+        )
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        record = io.BytesIO()
+        RecordWriter(record).write(Event(**fields).SerializeToString())
+        self._journal.append(record.getvalue())
 
 
 def drop_after(directory: Path, step: int) -> None:

@@ -11,8 +11,8 @@ from typing import Dict, Mapping, Optional
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mapush.files import storage_errors
 from mapush.training.events import ScalarWriter, drop_after
+from mapush.training.journal import Journal
 
 _INDENT = " " * 25
 _PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
@@ -43,9 +43,7 @@ class RunLog:
     def __init__(
         self, log_file: Path, tensorboard: Optional[Path], total: int, updates: int, since: int = 0
     ) -> None:
-        self._path = log_file
-        with storage_errors(log_file):
-            self._file = log_file.open("a", encoding="utf-8")
+        self._journal = Journal(log_file)
         self._scalars: Optional[ScalarWriter] = None
         if tensorboard is not None:
             drop_after(tensorboard, since)
@@ -106,27 +104,19 @@ class RunLog:
         if self._scalars is not None:
             self._scalars.write({f"evaluation/{key}": figures[key] for key in figures}, step)
 
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._file.flush()
-        if self._scalars is not None:
-            self._scalars.flush()
-
     def close(self) -> None:
         """End the bar and close the files."""
         if self._bar is not None:
             self._bar.stop()
         if self._scalars is not None:
             self._scalars.close()
-        self._file.close()
+        self._journal.close()
 
     def _entry(self, level: str, text: str, values: Mapping[str, float]) -> None:
         stamp = datetime.now().strftime("%m/%d/%y %H:%M:%S")
         lines = [f"[{stamp}] {level} {text}"]
         lines += [f"{_INDENT}{name}: {value}" for name, value in values.items()]
-        with storage_errors(self._path):
-            self._file.write("\n".join(lines) + "\n")
-            self._file.flush()
+        self._journal.append(("\n".join(lines) + "\n").encode("utf-8"))
 
     def _show(self, step: int, flat: Dict[str, float]) -> None:
         speed = f"{flat.get('steps_per_second', 0):,.0f} steps/s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Optional
 
 from mapush.environment.push import PushEnvironment
+from mapush.errors import StorageError
 from mapush.learner.base import Learner
 from mapush.training.interruption import snapshot
 from mapush.training.log import LOG_NAMES, RunLog
@@ -54,6 +55,7 @@ class TrainingLoop:
         on_boundary: called after each update, with the run's ownership to renew.
         step: environment steps done.
         epoch: updates done.
+        first_step: environment steps at which the run, not this process, began.
         evaluated: whether the evaluation due at `step`, if any, was done before.
         boundary: a copy of everything at the last update boundary.
         clock: where the time since the last update went.
@@ -70,10 +72,12 @@ class TrainingLoop:
     on_boundary: Callable[[], None]
     step: int = 0
     epoch: int = 0
+    first_step: int = 0
     evaluated: bool = True
     boundary: Dict[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     _decided: int = 0
+    _unprotected: bool = False
     _lap: float = 0.0
     _boundary_time: float = 0.0
 
@@ -97,6 +101,7 @@ class TrainingLoop:
 
         Raises:
             Interrupted: a signal came in; `boundary` holds what to save.
+            StorageError: the end, or too many steps before it, could not be saved.
         """
         self.boundary, self._boundary_time = self._capture(), time.perf_counter()
         self._lap = time.perf_counter()
@@ -108,8 +113,7 @@ class TrainingLoop:
             self.step += self.steps_per_update
             self.epoch += 1
             self._finish_boundary(losses)
-        self.saver.wait()
-        self.log.flush()
+        self.saver.ensure(self.boundary)
 
     def _rollout(self) -> None:
         environment, learner = self.environment, self.learner
@@ -164,7 +168,10 @@ class TrainingLoop:
                 "reward": {LOG_NAMES[name]: value for name, value in terms.items()},
                 "loss": losses,
                 "speed": speed,
-                "checkpoint": {"stall_ms": 1000 * spent["save"]},
+                "checkpoint": {
+                    "stall_ms": 1000 * spent["save"],
+                    "unprotected_steps": float(self.step - self.saver.durable_step),
+                },
             },
         )
         self._evaluate_and_save()
@@ -177,12 +184,33 @@ class TrainingLoop:
             figures = self.evaluate()
             self.log.evaluation(self.step, figures)
             self.clock.evaluate += time.perf_counter() - begun
-        due = self._last or self.epoch == 1 or self._crosses(self.settings.save_freq)
-        if figures or due:
+        first = self.step - self.steps_per_update <= self.first_step
+        due = first or self._last or self._crosses(self.settings.save_freq)
+        if figures or due or self.saver.failure:
             begun = time.perf_counter()
-            self.log.flush()
             self.saver.save(self.boundary, figures)
+            self._judge_saving()
             self.clock.save += time.perf_counter() - begun
+
+    def _judge_saving(self) -> None:
+        """Go on without a checkpoint for a while, loudly, where the storage refused one."""
+        failure, limit = self.saver.failure, self.settings.max_unprotected_steps
+        unprotected = self.step - self.saver.durable_step
+        if failure is None:
+            if self._unprotected:
+                self.log.warn("checkpoints are saved again")
+            self._unprotected = False
+            return
+        if unprotected > limit:
+            raise StorageError(
+                f"{failure}; training has stopped after {unprotected:,} steps without a "
+                f"checkpoint, more than --max_unprotected_steps {limit:,}"
+            )
+        if not self._unprotected:
+            self.log.warn(
+                f"{failure}; training goes on, and stops after {limit:,} steps without a checkpoint"
+            )
+        self._unprotected = True
 
     @property
     def _last(self) -> bool:
@@ -197,14 +225,25 @@ class TrainingLoop:
         return self.step // frequency > (self.step - self.steps_per_update) // frequency
 
     def _capture(self) -> Dict[str, Any]:
-        state = {
-            **self.learner.state_dict(),
-            "training_step": self.step,
-            "epoch": self.epoch,
-            "environment_state": self.environment.state_dict(),
-            "config": self.config,
-        }
-        return snapshot(state)
+        return capture(self.learner, self.environment, self.step, self.epoch, self.config)
+
+
+def capture(
+    learner: Learner,
+    environment: PushEnvironment,
+    step: int,
+    epoch: int,
+    config: Dict[str, Any],
+) -> Dict[str, Any]:
+    """Copy everything at an update boundary: the content of a `module.pt`."""
+    state = {
+        **learner.state_dict(),
+        "training_step": step,
+        "epoch": epoch,
+        "environment_state": environment.state_dict(),
+        "config": config,
+    }
+    return snapshot(state)
 
 
 def rollout_steps(learner: Learner, num_envs: int) -> int:

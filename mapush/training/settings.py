@@ -41,6 +41,9 @@ class Settings:
     device: str = _option("cpu", "where networks and tensors live")
     save_freq: int = _option(20_000, "environment steps between checkpoints")
     keep: str = _option("last=5,every=10000000,best=1,first", "retention policy")
+    max_unprotected_steps: int = _option(
+        2_000_000, "environment steps to train on while the disk refuses checkpoints"
+    )
     eval_freq: int = _option(
         2_000_000, "environment steps between evaluations during training, 0 for none"
     )
@@ -66,6 +69,7 @@ _RANGES = {
     "train_timesteps": (1, _STEPS),
     "seed": (0, 2**31 - 1),
     "save_freq": (1, _STEPS),
+    "max_unprotected_steps": (0, _STEPS),
     "eval_freq": (0, _STEPS),
     "eval_envs": (1, _ENVIRONMENTS),
     "final_envs": (0, _ENVIRONMENTS),
