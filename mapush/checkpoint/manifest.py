@@ -21,6 +21,7 @@ FILE_NAME = "manifest.json"
 _MAX_BYTES = 1_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MEND = "restore it from a copy"
+_SEAL = "seal"  # sha256 of all other fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,22 +54,27 @@ def describe(
     evaluation: Optional[Mapping[str, float]] = None,
 ) -> Manifest:
     """The manifest of a module.pt about to be written."""
-    canonical = json.dumps(config, sort_keys=True, default=str).encode()
     return Manifest(
         sha256=hashlib.sha256(module).hexdigest(),
         bytes=len(module),
         step=step,
         epoch=epoch,
-        config_hash=hashlib.sha256(canonical).hexdigest(),
+        config_hash=config_hash(config),
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         versions=versions(),
         evaluation=None if evaluation is None else dict(evaluation),
     )
 
 
+def config_hash(config: Mapping[str, Any]) -> str:
+    """The sha256 of a run's configuration as canonical JSON."""
+    return _digest(config)
+
+
 def dumps(manifest: Manifest) -> bytes:
-    """The bytes of a manifest.json."""
-    return (json.dumps(dataclasses.asdict(manifest), indent=2) + "\n").encode()
+    """The bytes of a manifest.json, sealed so that damage to any field is found."""
+    fields = dataclasses.asdict(manifest)
+    return (json.dumps({**fields, _SEAL: _digest(fields)}, indent=2) + "\n").encode()
 
 
 def read(path: Path) -> Manifest:
@@ -89,6 +95,10 @@ def read(path: Path) -> Manifest:
     if not isinstance(fields, dict):
         raise CheckpointError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
     _check(path, fields)
+    seal = fields.pop(_SEAL, None)
+    # Manifests of the first versions have none.
+    if seal is not None and seal != _digest(fields):
+        raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_MEND}")
     evaluation: Optional[Dict[str, float]] = fields.get("evaluation")
     return Manifest(
         sha256=fields["sha256"],
@@ -100,6 +110,10 @@ def read(path: Path) -> Manifest:
         versions=fields["versions"],
         evaluation=evaluation,
     )
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Dict
@@ -34,8 +35,34 @@ def test_the_config_hash_depends_on_the_values_and_not_on_their_order() -> None:
 
 def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(manifest.dumps(DESCRIBED)), "later": [1]}))
+    fields = {**json.loads(manifest.dumps(DESCRIBED)), "later": [1]}
+    del fields["seal"]
+    text = json.dumps(fields, sort_keys=True).encode()
+    path.write_text(json.dumps({**fields, "seal": hashlib.sha256(text).hexdigest()}))
     assert manifest.read(path) == DESCRIBED
+
+
+def test_a_manifest_of_the_first_versions_has_no_seal(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    fields = json.loads(manifest.dumps(DESCRIBED))
+    del fields["seal"]
+    path.write_text(json.dumps(fields))
+    assert manifest.read(path) == DESCRIBED
+
+
+def test_a_bit_flipped_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    whole = manifest.dumps(DESCRIBED)
+    for place in range(len(whole)):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            try:
+                found = manifest.read(path)
+            except CheckpointError:
+                continue
+            assert found == DESCRIBED
 
 
 @pytest.mark.parametrize(
