@@ -52,16 +52,32 @@ def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None])
         fsync_directory(target.parent)
 
 
-def retire(target: Path) -> None:
+def retire(target: Path, needed: Callable[[], bool] = lambda: False) -> bool:
     """Delete a published directory so that no half of it is ever taken for a checkpoint.
 
+    Args:
+        target: The directory.
+        needed: Asked once the directory is hidden; if it says yes, the directory is put back.
+
+    Returns:
+        Whether it is deleted.
+
     Raises:
-        StorageError: If the storage refuses.
+        StorageError: If the storage refuses, or `needed` cannot be answered; a directory that is
+            hidden by then is put back.
     """
     hidden = hidden_sibling(target)
     with storage_errors(target):
         target.rename(hidden)
-        remove(hidden)
+        keep = True
+        try:
+            keep = needed()
+        finally:
+            if keep:
+                hidden.rename(target)
+        if not keep:
+            remove(hidden)
+    return not keep
 
 
 def set_aside(target: Path) -> Path:

@@ -51,8 +51,19 @@ def directory_name(step: int) -> str:
     return f"rl_model_{step}_steps"
 
 
+def step_of(name: str) -> Optional[int]:
+    """The step count in the name of a checkpoint directory; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
 def nothing() -> None:
     """A guard for a directory that nobody else writes."""
+
+
+def nobody(step: int) -> bool:
+    """The answer where nobody else uses the checkpoints."""
+    return False
 
 
 class CheckpointStore:
@@ -63,6 +74,7 @@ class CheckpointStore:
         policy: Which checkpoints to keep after each save.
         guard: Called right before anything is published, renamed or deleted; raises to stop it.
         warn: Takes one line about something a person should know.
+        in_use: Whether another process needs the checkpoint of a step, which is then not deleted.
     """
 
     def __init__(
@@ -71,11 +83,13 @@ class CheckpointStore:
         policy: retention.Policy = retention.DEFAULT,
         guard: Callable[[], None] = nothing,
         warn: Callable[[str], None] = logging.getLogger("mapush").warning,
+        in_use: Callable[[int], bool] = nobody,
     ) -> None:
         self.directory = directory
         self._policy = policy
         self._guard = guard
         self._warn = warn
+        self._in_use = in_use
         self._pinned: Set[int] = set()
         self._scores: Dict[int, Optional[float]] = {}
         self._cleaned = False
@@ -94,8 +108,8 @@ class CheckpointStore:
             raise StorageError(
                 f"{self.directory}: cannot be listed ({error.strerror}); check its permissions"
             ) from error
-        matches = [match for match in map(_NAME.fullmatch, names) if match]
-        found = [CheckpointEntry(int(match[1]), self.directory / match[0]) for match in matches]
+        steps = [(step_of(name), name) for name in names]
+        found = [CheckpointEntry(s, self.directory / name) for s, name in steps if s is not None]
         return sorted(found, key=lambda entry: entry.step)
 
     def pin(self, step: int) -> None:
@@ -175,6 +189,20 @@ class CheckpointStore:
             return entry, state
         return None
 
+    def retire(self, entry: CheckpointEntry) -> bool:
+        """Delete a checkpoint, unless another process needs it by now; whether it is deleted.
+
+        Raises:
+            StorageError: If the storage refuses.
+        """
+        if self._in_use(entry.step):
+            return False
+        self._guard()
+        deleted = publish.retire(entry.path, lambda: self._in_use(entry.step))
+        if deleted:
+            self._scores.pop(entry.step, None)
+        return deleted
+
     def _clean(self) -> None:
         """Remove, once, what writers that were killed have left."""
         if self._cleaned or not self.directory.is_dir():
@@ -216,13 +244,10 @@ class CheckpointStore:
         for entry in entries:
             if entry.step in kept:
                 continue
-            self._guard()
             try:
-                publish.retire(entry.path)
+                self.retire(entry)
             except StorageError as error:
                 self._warn(f"an old checkpoint could not be deleted: {error}")
-            else:
-                self._scores.pop(entry.step, None)
 
     def _score(self, entry: CheckpointEntry) -> Optional[float]:
         if entry.step not in self._scores:
@@ -248,6 +273,14 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     if len(set(steps.values())) > 1:
         quoted = ", ".join(f"{step} by its {where}" for where, step in steps.items())
         raise CheckpointError(f"{entry.path}: is a checkpoint of {quoted}; restore it from a copy")
+    true = {"epoch": state["epoch"], "config_hash": manifest.config_hash(state["config"])}
+    for name, value in true.items():
+        told = getattr(described, name)
+        if told != value:
+            raise CheckpointError(
+                f"{entry.manifest}: {name} is {told} and that of {MODULE} is {value}; "
+                "restore it from a copy"
+            )
     return state
 
 

@@ -8,13 +8,15 @@ from typing import Optional
 from rich.console import Console
 from rich.progress import track
 
-from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
 from mapush.environment.push import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
 from mapush.evaluation.policy import build_policy, load_policy
 from mapush.results.directory import open_run
+from mapush.results.identity import Owner
+from mapush.results.pins import Pin
 from mapush.simulator import make_simulator
 from mapush.task import PushTask, load_task, task_folder
 
@@ -47,8 +49,7 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
     """
     run = open_run(root, name)
     task = load_task(run.task)
-    entries = CheckpointStore(run.checkpoints).entries()
-    if not entries:
+    if not CheckpointStore(run.checkpoints).entries():
         raise RequestError(f"{run.checkpoints}: holds no checkpoint yet; train first")
     done = {
         known.step
@@ -56,20 +57,28 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
         if known.episodes == num_envs
     }
     damaged = []
-    for entry in track(entries, "evaluating", console=_out, disable=not _out.is_terminal):
-        if entry.step in done:
-            _out.print(f"{entry.path.name}: done before")
-            continue
-        try:
-            state = load_entry(entry)
-        except CheckpointError as error:
-            _out.print(f"WARNING: {error}")
-            damaged.append(entry.path.name)
-            continue
-        policy = build_policy(state, task, entry.module)
-        figures = assess(policy, policy.hold, task, sim, num_envs, seed)
-        write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
-        _out.print(_line(figures.entry(entry.step)))
+    with Pin(run.checkpoints, Owner.current(), "evaluation") as pin:
+        # Listed once they are kept: what is there now stays until it has been evaluated.
+        entries = CheckpointStore(run.checkpoints).entries()
+        left = {entry.step for entry in entries} - done
+        for listed in track(entries, "evaluating", console=_out, disable=not _out.is_terminal):
+            pin.narrow(left)
+            if listed.step in done:
+                _out.print(f"{listed.path.name}: done before")
+                continue
+            # The run may have moved home since.
+            entry = CheckpointEntry(listed.step, run.checkpoints / listed.path.name)
+            try:
+                state = load_entry(entry)
+            except CheckpointError as error:
+                _out.print(f"WARNING: {error}")
+                damaged.append(entry.path.name)
+                continue
+            policy = build_policy(state, task, entry.module)
+            figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+            write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
+            _out.print(_line(figures.entry(entry.step)))
+            left.discard(entry.step)
     _out.print(f"figures: {run.current / FILE_NAME}")
     if damaged:
         raise CheckpointError(f"{run.name}: not evaluated, for they are damaged: {damaged}")

@@ -13,6 +13,7 @@ An owner is dead if its process is known on this machine to be gone, if its hear
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 import logging
@@ -33,7 +34,16 @@ from mapush.files import (
 from mapush.results.identity import Owner
 from mapush.results.run import LEASES, RunDirectory
 
-__all__ = ["STALE_AFTER", "Owner", "Ownership", "acquire", "file_system_time", "holder"]
+__all__ = [
+    "STALE_AFTER",
+    "Living",
+    "Owner",
+    "Ownership",
+    "acquire",
+    "file_system_time",
+    "holder",
+    "living",
+]
 
 STALE_AFTER = 60.0
 """Seconds without a heartbeat after which an owner counts as dead."""
@@ -101,6 +111,20 @@ class Ownership:
             write_atomically(self._lease, _dumps(self.owner, released=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Living:
+    """A process that holds something and has given a fresh heartbeat."""
+
+    owner: Optional[Owner]
+    """None where its file is damaged."""
+    age: float
+    """Seconds since the heartbeat."""
+
+    def __str__(self) -> str:
+        who = self.owner or "an unknown process"
+        return f"{who}, last heard of {max(self.age, 0):.0f} s ago"
+
+
 def acquire(
     run: RunDirectory,
     owner: Owner,
@@ -128,8 +152,12 @@ def acquire(
         directory.mkdir(exist_ok=True)
         while True:
             newest = max(_generations(run), default=0)
-            if newest:
-                _refuse_if_alive(run, newest, owner, now or file_system_time, stale_after)
+            present = _living(run, newest, now or file_system_time, stale_after)
+            if present is not None and not _succeeds(owner, present.owner):
+                raise OwnershipError(
+                    f"{run.name}: is being trained by {present}; wait for it to end, or stop it "
+                    "and start again"
+                )
             lease = _lease(run, newest + 1)
             try:
                 _create(lease, _dumps(owner, released=False))
@@ -158,6 +186,34 @@ def holder(run: RunDirectory) -> Optional[Owner]:
     return None if content.get("released") else _owner(content)
 
 
+def living(
+    run: RunDirectory,
+    now: Optional[Callable[[Path], float]] = None,
+    stale_after: float = STALE_AFTER,
+) -> Optional[Living]:
+    """The process that trains a run, as far as can be told from here; None if none does.
+
+    Args:
+        run: The run.
+        now: As for `acquire`; `file_system_time` makes a file for a moment.
+        stale_after: As for `acquire`.
+
+    Raises:
+        StorageError: If the storage does not tell.
+    """
+    directory = run.live / LEASES
+    with storage_errors(directory):
+        while True:
+            try:
+                newest = max(_generations(run), default=0)
+                found = _living(run, newest, now or file_system_time, stale_after)
+                # A takeover in between leaves a lease that is gone, and another process.
+                if found is not None or max(_generations(run), default=0) == newest:
+                    return found
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+
 def file_system_time(directory: Path) -> float:
     """The present time by the clock of the file system that a directory lies on, in seconds.
 
@@ -173,35 +229,30 @@ def file_system_time(directory: Path) -> float:
             probe.unlink()
 
 
-def _refuse_if_alive(
-    run: RunDirectory,
-    generation: int,
-    owner: Owner,
-    now: Callable[[Path], float],
-    stale_after: float,
-) -> None:
+def _living(
+    run: RunDirectory, generation: int, now: Callable[[Path], float], stale_after: float
+) -> Optional[Living]:
+    """The holder of a lease, unless that is none, released, gone or without a fresh heartbeat."""
     lease = _lease(run, generation)
     content = _read(lease)
-    if content.get("released"):
-        return
     other = _owner(content)
-    if other is not None:
-        if other.has_ended():
-            return
-        if owner.job_id and other.job_id == owner.job_id and other.restart < owner.restart:
-            return
+    if not generation or content.get("released") or (other is not None and other.has_ended()):
+        return None
     try:
         heartbeat = lease.stat().st_mtime
     except FileNotFoundError:
-        return
+        return None
     # A heartbeat from the future was given before the clock went back; a live owner mends that
     # within seconds, so it is as stale as an old one.
     age = now(run.live / LEASES) - heartbeat
-    if abs(age) <= stale_after:
-        raise OwnershipError(
-            f"{run.name}: is being trained by {other or 'an unknown process'}, last heard of "
-            f"{max(age, 0):.0f} s ago; wait for it to end, or stop it and start again"
-        )
+    return Living(other, age) if abs(age) <= stale_after else None
+
+
+def _succeeds(owner: Owner, other: Optional[Owner]) -> bool:
+    """Whether the scheduler has restarted the other's job as this one, so that it has ended."""
+    if other is None or not owner.job_id:
+        return False
+    return other.job_id == owner.job_id and other.restart < owner.restart
 
 
 def _newest_holder(run: RunDirectory) -> str:

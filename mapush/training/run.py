@@ -28,7 +28,8 @@ from mapush.results import record
 from mapush.results.directory import RunDirectory, reserve
 from mapush.results.finish import finish
 from mapush.results.owner import Ownership, acquire
-from mapush.training.assembly import Parts, assemble
+from mapush.results.pins import in_use
+from mapush.training.assembly import Parts, assemble, expected_space
 from mapush.training.closing import evaluate_run
 from mapush.training.interruption import Interrupted, SignalFlag
 from mapush.training.ledger import interruption, killed
@@ -36,6 +37,8 @@ from mapush.training.log import RunLog
 from mapush.training.loop import TrainingLoop
 from mapush.training.plan import Plan, Request, Source, find_run, plan_new, plan_on, this_process
 from mapush.training.saver import Saver
+from mapush.training.source import kept
+from mapush.training.space import require
 
 TORCH_THREADS = 1  # fixed: sums split over threads differ in their last bits, and nets are small
 
@@ -54,22 +57,26 @@ def train(request: Request) -> int:
         owner = this_process()
         run = find_run(request, owner)
         if run is None:
-            plan = plan_new(request)
-            parts = assemble(plan)
-            run = reserve(
-                request.root,
-                plan.settings.exp_name,
-                plan.settings.task,
-                datetime.now(),
-                owner,
-                _record_fields(request, plan),
-            )
-            return _Session(run, acquire(run, owner), request, flag).start(plan, parts)
+            with kept(request.checkpoint, owner):
+                plan = plan_new(request)
+                parts = assemble(plan)
+                require(expected_space(plan, parts), request.root)
+                run = reserve(
+                    request.root,
+                    plan.settings.exp_name,
+                    plan.settings.task,
+                    datetime.now(),
+                    owner,
+                    _record_fields(request, plan),
+                )
+                return _Session(run, acquire(run, owner), request, flag).start(plan, parts)
         found = run.read()
         if found.status == record.COMPLETE and not run.live.is_dir():
             print(f"{run.results}: is complete already")  # noqa: T201
             return EXIT_COMPLETE
-        return _Session(run, acquire(run, owner), request, flag).go_on()
+        began_from = found.more.get("checkpoint")
+        with kept(Path(str(began_from)) if began_from else None, owner):
+            return _Session(run, acquire(run, owner), request, flag).go_on()
 
 
 def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
@@ -80,6 +87,7 @@ def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
         "settings": plan.settings.as_dict(),
         "recipe": plan.recipe.as_dict(),
         "checkpoint": str(plan.source.path.resolve()) if plan.source else None,
+        "first_step": plan.source.step if plan.source else 0,
     }
 
 
@@ -133,6 +141,7 @@ class _Session:
             self.run.checkpoints,
             retention.parse(plan.settings.keep),
             self.ownership.check,
+            in_use=in_use(self.run),
         )
 
     def _train(self, plan: Plan, parts: Parts, store: CheckpointStore, fresh: bool) -> int:
@@ -145,11 +154,12 @@ class _Session:
             updates,
             since=parts.step,
         )
-        saver = Saver(store)
+        saver = Saver(store, parts.step if not fresh and plan.source else -1)
         with contextlib.ExitStack() as closing:
             closing.callback(log.close)
             closing.callback(saver.close)
             log.say(f"{'run' if fresh else 'going on with'} {self.run.results} in {self.run.live}")
+            log.say(str(expected_space(plan, parts)))
             for note in parts.notes:
                 log.warn(note)
             loop = TrainingLoop(
@@ -164,6 +174,7 @@ class _Session:
                 on_boundary=self.ownership.renew,
                 step=parts.step,
                 epoch=parts.epoch,
+                first_step=int(self.run.read().more.get("first_step", 0)),
                 evaluated=plan.source is None or plan.source.evaluated,
             )
             try:
@@ -175,10 +186,7 @@ class _Session:
         return self._finish()
 
     def _stop(self, loop: TrainingLoop, saver: Saver, log: RunLog, signal: str) -> int:
-        saver.wait()
-        if saver.saved_step != loop.boundary["training_step"]:
-            saver.save(loop.boundary)
-            saver.wait()
+        saver.ensure(loop.boundary)
         step = loop.boundary["training_step"]
         note = interruption(signal, step, loop.steps_since_boundary, loop.seconds_since_boundary)
         found = self.run.read()
