@@ -1,10 +1,14 @@
 """The embedded simulator: MuJoCo, stepped in batch on every core by mjbatch."""
 
+# MuJoCo's compiled modules say nothing of what they hold.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from typing import Any, Dict
 
-import mujoco
+from mapush.simulator.headless import mujoco  # before mjbatch, which imports it unguarded
+
+# isort: split
 import numpy as np
 import torch
 from mjbatch import Batch
@@ -34,7 +38,7 @@ class MujocoSimulator:
     ) -> None:
         self.num_envs = num_envs
         self.device = torch.device("cpu")
-        self.model = build_scene(task, robot, physics).compile()
+        self.model: mujoco.MjModel = build_scene(task, robot, physics).compile()
         self._substeps = physics.substeps
         self._robots = task.robots.count
         self._rest_height = task.object.height / 2
@@ -99,15 +103,25 @@ class MujocoSimulator:
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Restore a capture exactly."""
-        rows = state["state"]
-        if tuple(rows.shape) != self._state.shape:
-            raise CheckpointError(
-                f"simulator state of shape {tuple(rows.shape)} does not fit this scene's "
-                f"{self._state.shape}; resume with the task and --num_envs of the checkpoint"
-            )
-        self._state[:] = rows.numpy()
+        for name, own in self.state_dict().items():
+            given = state.get(name)
+            if not isinstance(given, torch.Tensor) or (given.shape, given.dtype) != (
+                own.shape,
+                own.dtype,
+            ):
+                raise CheckpointError(
+                    f"simulator {name}: {_kind(given)} does not fit this scene's {_kind(own)}; "
+                    "resume with the task and --num_envs of the checkpoint"
+                )
+        self._state[:] = state["state"].numpy()
         for geom in self._object_geoms:
             self._friction[:, geom, 0] = state["friction"].numpy()
 
     def close(self) -> None:
         """Nothing to free beyond what Python frees."""
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).replace('torch.', '')} {tuple(value.shape)}"
+    return "nothing" if value is None else type(value).__name__

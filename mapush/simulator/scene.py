@@ -1,37 +1,68 @@
 """Builds the MuJoCo model of a task: planar robots, the object, the ground.
 
 A robot is a rigid body on two slides and a hinge that tracks velocity commands with limited force,
-which is what a Go1 under its walking controller is to the thing it pushes. Its hull is a row of
+which is what a Go1 under its walking controller is to the thing it pushes. Its hull is made of
 spheres, because MuJoCo's sphere contacts with boxes and cylinders are exact (its general convex
 contact lets flat robots sink into a large cylinder). One robot model serves every task.
 """
 
+# MuJoCo's compiled modules say nothing of what they hold.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Tuple
 
-import mujoco
 import numpy as np
 
+from mapush.simulator.headless import mujoco
 from mapush.task import Box, Object, PushTask
 
 
 @dataclass(frozen=True)
 class RobotModel:
-    """A Go1 as the object feels it; found by the parity benchmark, the same for all tasks."""
+    """A Go1 as the object feels it; found by the parity benchmark, the same for all tasks.
 
-    mass: float = 12.7  # kg
-    yaw_inertia: float = 0.45  # kg m^2
-    sphere_radius: float = 0.10  # m
-    sphere_x: Tuple[float, ...] = (-0.22, -0.11, 0.0, 0.11, 0.22)  # m
-    height: float = 0.25  # m, of the spheres' centres
-    friction: float = 0.1  # hull against anything
-    gain: float = 200.0  # N s/m
-    force_limit: Tuple[float, float] = (60.0, 60.0)  # N, forward and sideways
-    yaw_gain: float = 20.0  # N m s
-    torque_limit: float = 4.0  # N m
-    ground_share: float = 1.0  # weight of the object's own friction against the ground's
+    Attributes:
+        mass: kg.
+        yaw_inertia: kg m^2.
+        hull: spheres that touch objects as (x, y, radius), m: a foot at every corner, so that a
+            robot meets a face squarely, and the trunk between them.
+        height: of the spheres' centres, m.
+        capsule: radius and half length of what touches other robots, m. Legs interlock, so it is
+            narrower than the hull.
+        friction: of the hull against objects.
+        response_time: of the walking controller, s: commanded velocities are approached so.
+        tracking: share of the commanded forward, left and turning velocity that is reached.
+        force_limit: N, per axis; what feet hold on this ground.
+        torque_limit: N m.
+        ground_share: weight of the object's drawn friction against the ground's own (PhysX
+            averages the two).
+    """
+
+    mass: float = 12.7
+    yaw_inertia: float = 0.45
+    hull: Tuple[Tuple[float, float, float], ...] = (
+        (0.22, 0.08, 0.06),
+        (0.22, -0.08, 0.06),
+        (-0.22, 0.08, 0.06),
+        (-0.22, -0.08, 0.06),
+        (0.09, 0.0, 0.10),
+        (-0.09, 0.0, 0.10),
+    )
+    height: float = 0.25
+    capsule: Tuple[float, float] = (0.11, 0.18)
+    friction: float = 0.45
+    response_time: float = 0.09
+    tracking: Tuple[float, float, float] = (1.0, 0.9, 0.9)
+    force_limit: float = 60.0
+    torque_limit: float = 10.0
+    ground_share: float = 0.75
+
+    @property
+    def reach(self) -> float:
+        """How far the hull reaches from the base along x, m."""
+        return max(x + radius for x, _, radius in self.hull)
 
 
 @dataclass(frozen=True)
@@ -39,10 +70,12 @@ class Physics:
     """How finely MuJoCo integrates a control step."""
 
     substeps: int = 2
-    cone: str = "pyramidal"
+    cone: str = "elliptic"
     iterations: int = 20
 
 
+# Which kinds of shape touch: two do if a bit of one's contype is in the other's conaffinity.
+_GROUND, _OBJECT, _HULL, _CAPSULE = 1, 2, 4, 8
 ROBOT = RobotModel()
 PHYSICS = Physics()
 
@@ -73,7 +106,7 @@ def build_scene(
         name="ground",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=[task.arena.size[0] / 2, task.arena.size[1] / 2, 1.0],
-        contype=1,
+        contype=_GROUND,
         conaffinity=0,
         friction=[task.arena.friction, 0.005, 0.0001],
     )
@@ -108,8 +141,8 @@ def _add_object(spec: mujoco.MjSpec, thing: Object) -> None:
             type=kind,
             size=size,
             pos=[*shape.center, (shape.height - thing.height) / 2],
-            contype=2,
-            conaffinity=1,
+            contype=_OBJECT,
+            conaffinity=_GROUND | _HULL,
             priority=1,
             friction=[sum(thing.friction) / 2, 0.005, 0.0001],
         )
@@ -117,13 +150,12 @@ def _add_object(spec: mujoco.MjSpec, thing: Object) -> None:
 
 def _add_robot(spec: mujoco.MjSpec, task: PushTask, robot: RobotModel, index: int) -> None:
     name = f"robot_{index}"
-    reach = robot.sphere_radius + max(robot.sphere_x)
     body = spec.worldbody.add_body(name=name, pos=[0, 0, robot.height])
     body.explicitinertial = True
     body.mass = robot.mass
     body.inertia = [robot.yaw_inertia] * 3
     for axis, (letter, size) in enumerate(zip("xy", task.arena.size)):
-        wall = size / 2 - reach  # a stop on the slide is a wall that costs nothing until touched
+        wall = size / 2 - robot.reach  # a stop on the slide: costs nothing until touched
         body.add_joint(
             name=f"{name}_{letter}",
             type=mujoco.mjtJoint.mjJNT_SLIDE,
@@ -132,28 +164,46 @@ def _add_robot(spec: mujoco.MjSpec, task: PushTask, robot: RobotModel, index: in
             limited=mujoco.mjtLimited.mjLIMITED_TRUE,
         )
     body.add_joint(name=f"{name}_yaw", type=mujoco.mjtJoint.mjJNT_HINGE, axis=[0, 0, 1])
-    site = body.add_site(name=name)
-    for number, x in enumerate(robot.sphere_x):
+    friction = [robot.friction, 0.005, 0.0001]
+    for number, (x, y, radius) in enumerate(robot.hull):
         body.add_geom(
             name=f"{name}_{number}",
             type=mujoco.mjtGeom.mjGEOM_SPHERE,
-            size=[robot.sphere_radius, 0.0, 0.0],
-            pos=[x, 0.0, 0.0],
-            contype=2,
-            conaffinity=2,
+            size=[radius, 0.0, 0.0],
+            pos=[x, y, 0.0],
+            contype=_HULL,
+            conaffinity=0,
             priority=2,
-            friction=[robot.friction, 0.005, 0.0001],
+            friction=friction,
         )
-    limits = (*robot.force_limit, robot.torque_limit)
-    gains = (robot.gain, robot.gain, robot.yaw_gain)
-    for axis, (label, gain, limit) in enumerate(zip(("forward", "left", "turn"), gains, limits)):
-        slot = 5 if label == "turn" else axis
+    body.add_geom(
+        name=f"{name}_capsule",
+        type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+        size=[*robot.capsule, 0.0],
+        zaxis=[1.0, 0.0, 0.0],
+        contype=_CAPSULE,
+        conaffinity=_CAPSULE,
+        friction=friction,
+    )
+    _add_controller(spec, body, robot)
+
+
+def _add_controller(spec: mujoco.MjSpec, body: mujoco.MjsBody, robot: RobotModel) -> None:
+    site = body.add_site(name=body.name)
+    axes = (
+        ("forward", 0, robot.mass, robot.force_limit),
+        ("left", 1, robot.mass, robot.force_limit),
+        ("turn", 5, robot.yaw_inertia, robot.torque_limit),
+    )
+    for (label, slot, inertia, limit), share in zip(axes, robot.tracking):
         actuator = spec.add_actuator(
-            name=f"{name}_{label}",
+            name=f"{body.name}_{label}",
             trntype=mujoco.mjtTrn.mjTRN_SITE,
             target=site.name,
             gear=[float(place == slot) for place in range(6)],
             forcerange=[-limit, limit],
             forcelimited=mujoco.mjtLimited.mjLIMITED_TRUE,
         )
+        gain = inertia / robot.response_time
         actuator.set_to_velocity(kv=gain)
+        actuator.gainprm[0] = share * gain
