@@ -91,9 +91,9 @@ def locate(root: Path, text: str) -> RunDirectory:
     except RequestError:
         for place in (Path(text), root / "results" / text):
             with storage_errors(place):
-                has_record = place.is_dir() and (place / record.FILE_NAME).exists()
-                if has_record or (place / CHECKPOINTS).is_dir():
-                    live = _live_directory_of(root, place)
+                live = _live_directory_of(root, place) if place.is_dir() else None
+                marks = (place / record.FILE_NAME, place / CHECKPOINTS)
+                if live or (place.is_dir() and any(mark.exists() for mark in marks)):
                     return RunDirectory(root, live or place / ".none", place)
         raise
 
@@ -148,7 +148,10 @@ def _besides(directory: Path) -> Iterator[Finding]:
 
 
 def _live_directory_of(root: Path, results: Path) -> Optional[Path]:
-    """The live directory whose own run.yaml names these results."""
+    """The live directory of a run by the one of its two records that can be read."""
+    with contextlib.suppress(RequestError):
+        live = root / record.read(results / record.FILE_NAME).live
+        return live if live.is_dir() else None
     for path in sorted((root / "log" / "MQE").glob(f"*/*/{record.FILE_NAME}")):
         with contextlib.suppress(RequestError):
             if (root / record.read(path).results).resolve() == results.resolve():
