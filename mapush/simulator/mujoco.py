@@ -4,6 +4,7 @@
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import os
 from typing import Any, Dict
 
 from mapush.simulator.headless import mujoco  # before mjbatch, which imports it unguarded
@@ -19,6 +20,13 @@ from mapush.simulator.scene import PHYSICS, ROBOT, Physics, RobotModel, build_sc
 from mapush.task import PushTask
 
 _OBJECT = 7  # a free joint's position: x, y, z and a quaternion, w first
+
+
+def usable_cores() -> int:
+    """Cores this process may use: a cluster's nodes have more than a job is given."""
+    cores = len(os.sched_getaffinity(0))
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
 
 
 class MujocoSimulator:
@@ -42,7 +50,7 @@ class MujocoSimulator:
         self._substeps = physics.substeps
         self._robots = task.robots.count
         self._rest_height = task.object.height / 2
-        self._batch = Batch(self.model, num_envs, threads)
+        self._batch = Batch(self.model, num_envs, threads or usable_cores())
         self._state = self._batch.bind("state")
         self._qpos = self._batch.bind("qpos")
         self._qvel = self._batch.bind("qvel")
