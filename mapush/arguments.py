@@ -13,7 +13,10 @@ from mapush.errors import RequestError
 
 
 class Parser(argparse.ArgumentParser):
-    """Complains in one line, as every mapush command does."""
+    """Complains in one line, as every mapush command does; takes no abbreviated options."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments.

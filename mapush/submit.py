@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
+from mapush.arguments import Parser, given
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
 from mapush.job.folder import JobFolder, JobRequest, Outcome, new_job_id
 from mapush.job.follow import find_run, wait
 from mapush.job.submission import submit
-from mapush.learner.recipe import build_recipe
+from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import find_by_job
 from mapush.results.name import check_plain
 from mapush.task import load_task, task_folder
+from mapush.train import build_parser as trainer_parser
 from mapush.training.settings import Settings, build_settings
 
 DETACHED = 130  # what a shell says of a command that Ctrl-C ended: the job goes on
 _RUN_SECONDS = 0.3  # a job whose run is there already shows it; a new one takes longer to start
-
-_OWN = ("exp", "exp_name", "changes")
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -67,21 +66,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return EXIT_COMPLETE
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise RequestError(f"{message}; see --help")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m mapush.submit",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="mapush.submit",
         description="Send one training job off and return; it runs in the background of this "
         "machine and is started again if its trainer is killed.",
         epilog="Any other option of `python -m mapush.train` is passed on to it and wins over the "
         "value in the task's train.sh.",
-        allow_abbrev=False,
     )
     parser.add_argument("--exp", required=True, help="experiment: a folder under task/ (required)")
     parser.add_argument(
@@ -132,10 +123,13 @@ def _request(options: argparse.Namespace, passed: List[str], root: Path) -> JobR
         raise RequestError(f"--gpus {options.gpus}: this version trains on one at most; ask for 1")
     if shutil.which("bash") is None:
         raise RequestError("bash: not found, and train.sh needs it; install bash")
-    given = _known_values(passed)
-    check_plain("--exp_name", given.pop("exp_name", options.exp))
-    settings = build_settings({"exp": options.exp, "exp_name": options.exp, **given})
-    build_recipe(settings.recipe, {})
+    trainer = trainer_parser().parse_args(passed)
+    values = {"exp": options.exp, "exp_name": options.exp, **given(trainer, Settings)}
+    check_plain("--exp_name", values["exp_name"])
+    settings = build_settings(values)
+    build_recipe(settings.recipe, given(trainer, Recipe))
+    if trainer.checkpoint is not None and not trainer.checkpoint.exists():
+        raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
     return JobRequest(
         job_id=options.job_id or new_job_id(),
         script=str(script.absolute()),
@@ -144,23 +138,6 @@ def _request(options: argparse.Namespace, passed: List[str], root: Path) -> JobR
         gpus=options.gpus,
         devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-
-
-def _known_values(passed: List[str]) -> Dict[str, Any]:
-    """The settings among the options that are passed on; the trainer judges the others."""
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    defaults = {entry.name: entry.default for entry in dataclasses.fields(Settings)}
-    for name, default in defaults.items():
-        if name not in _OWN:
-            kind = int if isinstance(default, int) else str
-            parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
-    parser.add_argument("--exp_name", default=argparse.SUPPRESS)
-    parser.add_argument("--checkpoint", default=argparse.SUPPRESS)
-    given = vars(parser.parse_known_args(passed)[0])
-    checkpoint = given.pop("checkpoint", None)
-    if checkpoint is not None and not Path(checkpoint).exists():
-        raise RequestError(f"--checkpoint {checkpoint}: is not there; name a module.pt")
-    return given
 
 
 def remarks(gpus: int) -> List[str]:

@@ -9,7 +9,6 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
-from mapush.training.plan import Request
 from mapush.training.settings import Settings
 
 
@@ -20,7 +19,7 @@ def build_parser() -> Parser:
         description="Train a pushing policy in the foreground. Exit code 0: complete; 75: stopped "
         "by a signal with a durable checkpoint, run it again; 2: the request is wrong.",
     )
-    add_fields(parser.add_argument_group("the run"), Settings, skip=("changes", "seed_state"))
+    add_fields(parser.add_argument_group("the run"), Settings, skip=("changes",))
     start = parser.add_argument_group("where it starts")
     start.add_argument(
         "--checkpoint",
@@ -55,6 +54,7 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
+    from mapush.training.plan import Request
     from mapush.training.run import train
 
     words = sys.argv[1:] if arguments is None else arguments
