@@ -62,7 +62,7 @@ def _about(
         yield "began from", found.more["checkpoint"]
     yield "seed", found.seed
     yield "versions", ", ".join(f"{name} {found.versions[name]}" for name in found.versions)
-    for pin in living_pins(facts.part(run, "checkpoints")):
+    for pin in living_pins(facts.part(run, "checkpoints"), now=facts.local_time):
         yield "in use for", str(pin)
 
 

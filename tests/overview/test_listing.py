@@ -218,6 +218,8 @@ def test_text_of_a_record_cannot_drive_the_terminal(
 def test_looking_imports_no_torch_and_writes_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path, status=RUNNING)
     acquire(run, Owner.current())
+    (run.checkpoints / ".in-use").mkdir()
+    (run.checkpoints / ".in-use" / "0123").touch()
     before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
     program = (
         "import sys\nfrom mapush.runs import main\n"
