@@ -73,6 +73,7 @@ def assert_refused(
         ("--exp cuboid --minibatches 7", ["--minibatches 7", "must divide"]),
         ("--exp cuboid --activation swish", ["--activation 'swish'", "relu, elu, tanh"]),
         ("--exp cuboid --frobnicate", ["--frobnicate"]),
+        ("--exp cuboid --num_env 5", ["--num_env"]),
         ("--exp cuboid --checkpoint nowhere.pt", ["nowhere.pt"]),
         ("--run 01-01-00_nothing", ["'01-01-00_nothing'"]),
     ],
