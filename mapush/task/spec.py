@@ -17,9 +17,9 @@ Triple = Tuple[float, float, float]
 
 
 class _Spec(BaseModel):
-    """Immutable; an unknown field is an error and so is a number that is not finite."""
+    """Immutable; what is unknown, not finite or of another type ("2", True) is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _ascending(name: str, pair: Pair, lowest: Optional[float] = None) -> None:
