@@ -120,10 +120,10 @@ class PushEnvironment:
         length = self._clock.clone()
         for _ in range(self.hold):
             _, ending, terms = self.advance(command)
-            live = (~over).float()[:, None]
+            live = ~over[:, None]
             length += ~over
             for index, value in enumerate(terms.values()):
-                value = value * live
+                value = torch.where(live, value, 0.0)
                 self._term_sums[index] += value.mean()
                 total = total + value
             self._term_count += 1

@@ -61,7 +61,9 @@ class Reward:
         own = {
             "approach": scale.approach * (from_object.norm(dim=-1) + 0.5) ** 2,
             "collision": self._collision(bodies),
-            "ocb": self._occupancy(bodies, from_object, to_target / distance[:, None]),
+            "ocb": self._occupancy(
+                bodies, from_object, torch.nn.functional.normalize(to_target, dim=-1)
+            ),
         }
         return {name: shared[name] if name in shared else own[name] for name in TERMS}
 

@@ -1,0 +1,216 @@
+"""Episodes: what ends them, what is counted while an action is held, what a capture restores."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import List, Tuple
+
+import pytest
+import torch
+from scripted import ScriptedSimulator, bodies_at, task_of
+
+from mapush.environment.push import Episode, PushEnvironment
+from mapush.environment.reward import TERMS
+from mapush.errors import RequestError
+from mapush.simulator.base import Bodies
+from mapush.task import PushTask
+from tests.support import differences
+
+FAR, TOUCHING = [(-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0), (-1.0, 0.1, 0.0)]
+STILL = torch.zeros(2, 2, 3)
+
+
+class Story:
+    """What two environments see: the first one's object or robots jump at control step `at`."""
+
+    def __init__(self) -> None:
+        self.place = (0.0, 0.0, 0.0)
+        self.robots = FAR
+        self.at = math.inf
+
+    def __call__(self, step: int) -> Bodies:
+        bodies = bodies_at(FAR, envs=2)
+        if step >= self.at:
+            bodies.object[0] = torch.tensor(self.place)
+            bodies.robots[0] = torch.tensor(self.robots)
+        return bodies
+
+
+def short(control_steps: int) -> PushTask:
+    task = task_of("cuboid")
+    limits = task.termination.model_copy(update={"control_steps": control_steps})
+    return task.model_copy(update={"termination": limits})
+
+
+def begin(hold: int, control_steps: int = 20) -> Tuple[PushEnvironment, ScriptedSimulator, Story]:
+    story = Story()
+    simulator = ScriptedSimulator(2, story)
+    return PushEnvironment(short(control_steps), simulator, 1, hold), simulator, story
+
+
+def arrive(environment: PushEnvironment, story: Story, at: int) -> None:
+    """Let the first environment's object lie on its target from control step `at` on."""
+    x, y = environment.target[0].tolist()
+    story.at, story.place = at, (x, y, 0.0)
+
+
+def collide(story: Story, at: int) -> None:
+    story.at, story.robots = at, TOUCHING
+
+
+def flags(value: torch.Tensor) -> List[bool]:
+    return value.tolist()
+
+
+def test_the_command_is_the_clipped_action_at_half_gain() -> None:
+    environment, simulator, _ = begin(hold=2)
+    action = torch.tensor([[[0.0, 1.0, -1.0], [2.0, -3.0, 90.0]]] * 2)
+    environment.step(action)
+    expected = torch.tensor([[[0.0, 0.25, -0.25], [0.5, -0.5, 0.5]]] * 2)
+    assert len(simulator.commands) == 2
+    assert all(torch.equal(command, expected) for command in simulator.commands)
+
+
+@pytest.mark.parametrize("hold", [0, -1, 3, 40])
+def test_a_hold_that_does_not_divide_the_episode_is_refused(hold: int) -> None:
+    with pytest.raises(RequestError, match=f"hold = {hold}: .*20"):
+        begin(hold)
+
+
+def test_an_arrival_inside_a_hold_earns_nothing_more() -> None:
+    environment, simulator, story = begin(hold=5)
+    arrive(environment, story, at=3)
+    outcome = environment.step(STILL)
+
+    stepwise, _, again = begin(hold=1)
+    arrive(stepwise, again, at=3)
+    earned = sum(stepwise.step(STILL).reward[0] for _ in range(3))
+    torch.testing.assert_close(outcome.reward[0], earned)
+    assert float(outcome.reward[0, 0]) > 10
+    assert flags(outcome.terminated) == [True, False]
+    assert flags(outcome.truncated) == [False, False]
+    assert simulator.resets == [[0, 1], [0]]
+    (episode,) = environment.take_episodes()
+    assert episode == Episode(
+        pytest.approx(float(outcome.reward[0].mean())), 3, success=True, exception=False
+    )
+    assert environment.take_episodes() == []
+    assert environment.success_rate == 1.0
+
+
+def test_an_exception_inside_a_hold_costs_once() -> None:
+    environment, _, story = begin(hold=5)
+    collide(story, at=2)
+    outcome = environment.step(STILL)
+    assert flags(outcome.terminated) == [True, False]
+    assert -6 < float(outcome.reward[0, 0]) < -5
+    (episode,) = environment.take_episodes()
+    assert (episode.control_steps, episode.success, episode.exception) == (2, False, True)
+    assert environment.success_rate == 0.0
+
+
+def test_an_exception_after_the_arrival_changes_nothing() -> None:
+    environment, _, story = begin(hold=5)
+    arrive(environment, story, at=1)
+    story.robots = TOUCHING
+    outcome = environment.step(STILL)
+    (episode,) = environment.take_episodes()
+    assert (episode.control_steps, episode.success, episode.exception) == (1, True, False)
+    assert float(outcome.reward[0, 0]) > 9
+
+
+@pytest.mark.parametrize("hold", [1, 5])
+def test_time_runs_out_after_the_task_s_control_steps(hold: int) -> None:
+    environment, simulator, _ = begin(hold=hold)
+    for decision in range(1, 20 // hold + 1):
+        outcome = environment.step(STILL)
+        assert flags(outcome.truncated) == [decision * hold == 20] * 2
+        assert not outcome.terminated.any()
+    assert simulator.resets == [[0, 1], [0, 1]]
+    assert [episode.control_steps for episode in environment.take_episodes()] == [20, 20]
+    assert not environment.step(STILL).truncated.any()
+
+
+def test_an_arrival_on_the_last_control_step_is_an_arrival() -> None:
+    environment, _, story = begin(hold=1)
+    arrive(environment, story, at=20)
+    for _ in range(20):
+        outcome = environment.step(STILL)
+    assert flags(outcome.terminated) == [True, False]
+    assert flags(outcome.truncated) == [False, True]
+
+
+def test_the_clock_of_a_new_episode_begins_with_the_next_decision() -> None:
+    environment, _, story = begin(hold=5)
+    arrive(environment, story, at=3)
+    environment.step(STILL)
+    story.at = math.inf
+    ends = [flags(environment.step(STILL).truncated) for _ in range(4)]
+    assert ends == [[False, False], [False, False], [False, True], [True, False]]
+    lengths = [episode.control_steps for episode in environment.take_episodes()]
+    assert lengths == [3, 20, 20]
+
+
+def test_the_last_observation_is_the_one_before_the_reset() -> None:
+    environment, _, story = begin(hold=1)
+    before = environment.observe()
+    arrive(environment, story, at=1)
+    last = environment.step(STILL).last_observation
+    object_seen, target_seen = last[0, :, 2:4], last[0, :, :2]
+    torch.testing.assert_close(object_seen, target_seen)
+    after = environment.observe()
+    assert not torch.equal(after[0, :, :2], before[0, :, :2])  # a new target
+    assert torch.equal(after[1], before[1])
+
+
+def test_the_terms_are_means_per_control_step_and_robot() -> None:
+    environment, _, story = begin(hold=5)
+    arrive(environment, story, at=3)
+    outcome = environment.step(STILL)
+    terms = environment.take_terms()
+    assert tuple(terms) == TERMS
+    assert terms["reach_target"] == pytest.approx(10 / (2 * 5))
+    assert sum(terms.values()) == pytest.approx(float(outcome.reward.mean()) / 5)
+    assert set(environment.take_terms().values()) == {0.0}
+
+
+def made(seed: int) -> PushEnvironment:
+    pytest.importorskip("mjbatch", reason="needs the mujoco extra")
+    from mapush.simulator.mujoco import MujocoSimulator
+
+    task = short(30)
+    return PushEnvironment(task, MujocoSimulator(task, 8), seed=seed, hold=5)
+
+
+def played(environment: PushEnvironment, decisions: int, seed: int) -> List[torch.Tensor]:
+    """All that a learner sees over some decisions, new episodes included."""
+    generator = torch.Generator().manual_seed(seed)
+    seen = []
+    for _ in range(decisions):
+        outcome = environment.step(2 * torch.randn(8, 2, 3, generator=generator))
+        seen += [outcome.reward, outcome.terminated, outcome.truncated, outcome.last_observation]
+        seen += [environment.observe(), environment.target]
+    return [*seen, torch.tensor([episode.reward for episode in environment.take_episodes()])]
+
+
+def test_a_capture_restores_to_the_bit_into_another_environment() -> None:
+    environment, other = made(seed=1), made(seed=2)
+    played(environment, 4, seed=3)  # the middle of an episode
+    file = io.BytesIO()
+    torch.save(environment.state_dict(), file)
+    expected = played(environment, 9, seed=4)
+    assert len(expected[-1]) >= 8
+    played(other, 5, seed=5)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert differences(played(other, 9, seed=4), expected) == []
+    assert differences(other.state_dict(), environment.state_dict()) == []
+
+
+def test_a_capture_does_not_change_when_its_environment_goes_on() -> None:
+    environment = made(seed=1)
+    state = environment.state_dict()
+    copy = made(seed=1).state_dict()
+    played(environment, 8, seed=3)
+    assert differences(state, copy) == []
