@@ -73,7 +73,8 @@ def make_directory(path: Path) -> None:
     Raises:
         StorageError: If it cannot be created.
     """
-    missing = [place for place in (path, *path.parents) if not place.is_dir()]
+    with storage_errors(path):
+        missing = [place for place in (path, *path.parents) if not place.is_dir()]
     for place in reversed(missing):
         with storage_errors(place):
             place.mkdir(exist_ok=True)

@@ -17,13 +17,15 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
 from mapush.errors import CheckpointError, StorageError
-from mapush.files import storage_errors, write_atomically
+from mapush.files import fsync_directory, storage_errors, write_atomically
 
 MODULE = "module.pt"
 
 _NAME = re.compile(r"rl_model_(0|[1-9]\d{0,17})_steps")
 # Faults of the moment: the checkpoint may be good, so it is neither set aside nor passed over.
 _PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+# What lies there is no checkpoint, or (None) its content is not.
+_DAMAGE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,18 +138,21 @@ class CheckpointStore:
         """
         from mapush.checkpoint import module
 
-        self._clean()
         step = state["training_step"]
         entry = CheckpointEntry(step, self.directory / directory_name(step))
-        if not self._stays(entry):
-            data = module.dumps(state)
-            described = manifest.describe(data, step, state["epoch"], state["config"], evaluation)
-            files = {MODULE: data, manifest.FILE_NAME: manifest.dumps(described)}
-            publish.publish(entry.path, files, self._guard)
-            self._scores[step] = _score(described)
-        elif evaluation is not None:
-            self.record_evaluation(step, evaluation)
-        self._apply_retention(step)
+        with storage_errors(entry.path):
+            self._clean()
+            if not self._stays(entry):
+                data = module.dumps(state)
+                described = manifest.describe(
+                    data, step, state["epoch"], state["config"], evaluation
+                )
+                files = {MODULE: data, manifest.FILE_NAME: manifest.dumps(described)}
+                publish.publish(entry.path, files, self._guard)
+                self._scores[step] = _score(described)
+            elif evaluation is not None:
+                self.record_evaluation(step, evaluation)
+            self._apply_retention(step)
         return entry.path
 
     def record_evaluation(self, step: int, evaluation: Mapping[str, float]) -> None:
@@ -175,18 +180,28 @@ class CheckpointStore:
         Raises:
             StorageError: If a checkpoint may be good but cannot be read just now.
         """
-        self._clean()
-        for entry in reversed(self.entries()):
-            try:
-                state = load_entry(entry)
-            except CheckpointError as error:
-                cause = error.__cause__
-                if isinstance(cause, OSError) and cause.errno in _PASSING:
-                    raise StorageError(str(error)) from error
-                self._set_aside(entry, str(error))
-                continue
-            self.pin(entry.step)
-            return entry, state
+        unreadable: List[Tuple[CheckpointEntry, str]] = []
+        with storage_errors(self.directory):
+            self._clean()
+            for entry in reversed(self.entries()):
+                try:
+                    state = load_entry(entry)
+                except CheckpointError as error:
+                    fault = _fault(error)
+                    if fault in _PASSING:
+                        raise StorageError(str(error)) from error
+                    if fault in _DAMAGE:
+                        self._set_aside(entry, str(error))
+                    else:
+                        # Its sectors are bad if an older one can be read, else all of the storage.
+                        unreadable.append((entry, str(error)))
+                    continue
+                for bad, reason in unreadable:
+                    self._set_aside(bad, reason)
+                self.pin(entry.step)
+                return entry, state
+        if unreadable:
+            raise StorageError(unreadable[0][1])
         return None
 
     def retire(self, entry: CheckpointEntry) -> bool:
@@ -210,8 +225,11 @@ class CheckpointStore:
             return
         for path in publish.leftovers(self.directory):
             self._guard()
-            with storage_errors(path):
+            try:
                 publish.remove(path)
+            except OSError as error:
+                # In nobody's way: no reason to go without new checkpoints.
+                self._warn(f"{path}: a leftover could not be removed ({error.strerror})")
         self._cleaned = True
 
     def _stays(self, entry: CheckpointEntry) -> bool:
@@ -222,9 +240,13 @@ class CheckpointStore:
             described = manifest.read(entry.manifest)
             digest = hashlib.sha256(read_bytes(entry.module)).hexdigest()
         except CheckpointError as error:
+            if _fault(error) in _PASSING:
+                raise StorageError(str(error)) from error
             self._set_aside(entry, str(error))
             return False
         if digest == described.sha256 and described.step == entry.step:
+            # The save that put it there may have failed just before this.
+            fsync_directory(self.directory)
             return True
         self._set_aside(entry, f"{entry.module}: is not what its manifest says")
         return False
@@ -237,7 +259,11 @@ class CheckpointStore:
 
     def _apply_retention(self, saved: int) -> None:
         entries = self.entries()
-        infos = [retention.CheckpointInfo(entry.step, self._score(entry)) for entry in entries]
+        try:
+            infos = [retention.CheckpointInfo(entry.step, self._score(entry)) for entry in entries]
+        except StorageError as error:
+            self._warn(f"old checkpoints are all kept for now: {error}")
+            return
         # The one just saved is known to be whole; without it there might be no valid one left.
         kept = self._policy.keep(infos) | set(self._pinned) | {saved}
         kept |= retention.KeepFinal().keep(infos)
@@ -254,6 +280,8 @@ class CheckpointStore:
             try:
                 self._scores[entry.step] = _score(manifest.read(entry.manifest))
             except CheckpointError as error:
+                if _fault(error) not in _DAMAGE:
+                    raise StorageError(str(error)) from error  # it may be the best one
                 self._scores[entry.step] = None
                 self._warn(f"a checkpoint counts as not evaluated: {error}")
         return self._scores[entry.step]
@@ -282,6 +310,11 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
                 "restore it from a copy"
             )
     return state
+
+
+def _fault(error: CheckpointError) -> Optional[int]:
+    """The error number of the storage that made a checkpoint unreadable; None for its content."""
+    return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
 
 
 def _score(described: manifest.Manifest) -> Optional[float]:

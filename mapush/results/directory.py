@@ -8,14 +8,16 @@ run.yaml in the results directory points at the live one until `finish` has move
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 import filelock
 
-from mapush.errors import RequestError
+from mapush.errors import RequestError, StorageError
 from mapush.files import fsync_directory, make_directory, storage_error, storage_errors
 from mapush.results import record
 from mapush.results.finish import finish
@@ -27,6 +29,8 @@ from mapush.results.run import RunDirectory
 __all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs"]
 
 _LOCK_SECONDS = 0.5
+# What lies in a record's place is no record: not a fault of the moment.
+_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 _log = logging.getLogger("mapush")
 
@@ -94,20 +98,28 @@ def find_by_job(
 ) -> Optional[RunDirectory]:
     """The run that a job owns, whatever its status; the one started last if there are several.
 
+    Where a record in `results/` is damaged, the copy in the live directory is looked for.
+
     Raises:
-        StorageError: If `results/` cannot be listed.
+        StorageError: If `results/` cannot be listed, or a record of this user cannot be read just
+            now: it may be the job's, and a job must not begin again what it can go on with.
     """
     if not job_id:
         return None
+    damaged: List[str] = []
 
     def may_be_owned(path: Path) -> bool:
         # Parsing a thousand records takes seconds, which a restarted job does not have.
         text = path.read_bytes()
         return job_id.encode() in text or b"job_id:" not in text
 
-    found = _recorded(root, may_be_owned, warn)
-    owned = [run for run, known in found if known.owner.job_id == job_id]
-    return owned[-1] if owned else None
+    found = _recorded(root, may_be_owned, damaged.append, of_this_user=True)
+    for text in damaged:
+        warn(text)
+    if damaged:
+        found += _recorded_live(root)
+    owned = [(_moment(known.started), run) for run, known in found if known.owner.job_id == job_id]
+    return max(owned, key=lambda item: item[0])[1] if owned else None
 
 
 def open_run(root: Path, text: str) -> RunDirectory:
@@ -125,7 +137,10 @@ def open_run(root: Path, text: str) -> RunDirectory:
 
 
 def _recorded(
-    root: Path, wanted: Callable[[Path], bool], warn: Callable[[str], None]
+    root: Path,
+    wanted: Callable[[Path], bool],
+    warn: Callable[[str], None],
+    of_this_user: bool = False,
 ) -> List[Tuple[RunDirectory, RunRecord]]:
     found = []
     for results in _directories(root / "results"):
@@ -137,9 +152,38 @@ def _recorded(
                 known = run.read()
                 found.append((_moment(known.started), run.name, run, known))
         except (OSError, RequestError) as error:
+            fault = error if isinstance(error, OSError) else error.__cause__
+            passing = isinstance(fault, OSError) and fault.errno not in _DAMAGE
+            if passing and of_this_user and _is_ours(results):
+                raise StorageError(
+                    f"{path}: cannot be read ({error}); this job may have begun that run, so "
+                    "start again when it can"
+                ) from error
             warn(f"a run is left out: {error}")
     found.sort(key=lambda item: item[:2])
     return [(run, known) for _, _, run, known in found]
+
+
+def _recorded_live(root: Path) -> List[Tuple[RunDirectory, RunRecord]]:
+    """The runs that are not moved home, by their live records; damaged ones are passed over."""
+    found = []
+    for path in sorted((root / "log" / "MQE").glob(f"*/*/{record.FILE_NAME}")):
+        with contextlib.suppress(RequestError):
+            known = record.read(path)
+            _moment(known.started)
+            if root / known.live == path.parent and (root / known.results).is_dir():
+                found.append((RunDirectory(root, path.parent, root / known.results), known))
+    return found
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether this user has made a directory; in a shared root others may keep theirs closed."""
+    try:
+        return directory.stat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _at(root: Path, place: Path) -> RunDirectory:

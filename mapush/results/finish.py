@@ -42,6 +42,11 @@ def finish(run: RunDirectory, guard: Callable[[], None] = nothing) -> None:
             not complete.
         StorageError: If the storage refuses; call it again once that is mended.
     """
+    with storage_errors(run.results):
+        _finish(run, guard)
+
+
+def _finish(run: RunDirectory, guard: Callable[[], None]) -> None:
     found = run.read()
     if not run.live.is_dir():
         if found.status != record.COMPLETE:

@@ -8,7 +8,9 @@ import secrets
 import socket
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+_ENDED = ("Z", "X")  # states of a process that does nothing any more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,15 @@ class Owner:
         """Whether this machine knows that the process is gone; False also where it cannot tell."""
         if self.process_start is None or self.namespace != _namespace():
             return False
-        return self.host == socket.gethostname() and _process_start(self.pid) != self.process_start
+        if self.host != socket.gethostname():
+            return False
+        try:
+            state, start = _stat(self.pid)
+        except FileNotFoundError:
+            return not _is_there(self.pid)
+        except OSError:
+            return False
+        return state in _ENDED or start != self.process_start
 
     def __str__(self) -> str:
         job = f"job {self.job_id}, " if self.job_id else ""
@@ -83,13 +93,34 @@ class Owner:
 
 def _process_start(pid: int) -> Optional[int]:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return _stat(pid)[1]
     except OSError:
         return None
+
+
+def _stat(pid: int) -> Tuple[str, int]:
+    """State and start of a process, in clock ticks from boot.
+
+    Raises:
+        OSError: If /proc does not tell; FileNotFoundError also where it hides other users'.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except ProcessLookupError as error:  # it has ended between open and read
+        raise FileNotFoundError(*error.args) from None
     # The command name before the last parenthesis may hold spaces and parentheses itself.
     fields = text.rpartition(")")[2].split()
-    state, start = fields[0], int(fields[19])
-    return None if state in ("Z", "X") else start
+    return fields[0], int(fields[19])
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _namespace() -> str:

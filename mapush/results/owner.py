@@ -145,10 +145,10 @@ def acquire(
         RequestError: If the run has no live directory to train in.
         StorageError: If the storage refuses.
     """
-    if not run.live.is_dir():
-        raise RequestError(f"{run.name}: has no live directory {run.live}; start a new run")
     directory = run.live / LEASES
     with storage_errors(directory):
+        if not run.live.is_dir():
+            raise RequestError(f"{run.name}: has no live directory {run.live}; start a new run")
         directory.mkdir(exist_ok=True)
         while True:
             newest = max(_generations(run), default=0)

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from mapush.files import storage_errors
 from mapush.results import record
 from mapush.results.record import RunRecord
 
@@ -63,8 +64,11 @@ class RunDirectory:
 
         Raises:
             RequestError: If it is missing or damaged.
+            StorageError: If the storage does not tell.
         """
-        return record.read(self.record_path)
+        with storage_errors(self.live):
+            place = self.record_path
+        return record.read(place)
 
     def write(self, run_record: RunRecord) -> None:
         """Replace the run.yaml in both directories, so that each tells how the run stands.
@@ -72,7 +76,9 @@ class RunDirectory:
         Raises:
             StorageError: If the storage refuses.
         """
-        if self.live.is_dir():
+        with storage_errors(self.live):
+            is_live = self.live.is_dir()
+        if is_live:
             record.write(self.live / record.FILE_NAME, run_record)
         record.write(self.results / record.FILE_NAME, run_record)
 

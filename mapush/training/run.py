@@ -40,6 +40,9 @@ from mapush.training.saver import Saver
 from mapush.training.source import kept
 from mapush.training.space import require
 
+# Complete with a live directory: killed while that was removed, its last file first.
+_ON_THE_WAY_HOME = (record.FINISHING, record.COMPLETE)
+
 TORCH_THREADS = 1  # fixed: sums split over threads differ in their last bits, and nets are small
 
 
@@ -53,7 +56,7 @@ def train(request: Request) -> int:
         MapushError: what stands in the way, in one line.
     """
     torch.set_num_threads(TORCH_THREADS)
-    with SignalFlag() as flag:
+    with SignalFlag() as flag, storage_errors(request.root):
         owner = this_process()
         run = find_run(request, owner)
         if run is None:
@@ -110,7 +113,7 @@ class _Session:
     def go_on(self) -> int:
         """Go on with a run that was stopped, killed or only not moved home yet."""
         found = self.run.read()
-        if found.status == record.FINISHING:
+        if found.status in _ON_THE_WAY_HOME:
             return self._finish()
         with self._failures():
             store = CheckpointStore(self.run.checkpoints, guard=self.ownership.check)
@@ -214,7 +217,9 @@ class _Session:
         except BaseException:
             with contextlib.suppress(MapushError):
                 self.ownership.check()
-                self.run.update(status=record.FAILED)
+                # A move that was broken off goes on; with `failed` the training would.
+                if self.run.read().status not in _ON_THE_WAY_HOME:
+                    self.run.update(status=record.FAILED)
                 self.ownership.release()
             raise
 
