@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from pathlib import Path
 from typing import Deque
@@ -29,6 +30,7 @@ class Journal:
             self._file = path.open("ab", buffering=0)
         self._waiting: Deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._lock = threading.Lock()
         self.lost = 0
 
     @property
@@ -38,13 +40,14 @@ class Journal:
 
     def append(self, entry: bytes) -> None:
         """Write an entry, after those that are waiting; never raises for the storage's sake."""
-        self._waiting.append(entry)
-        self._waiting_bytes += len(entry)
-        while self._waiting and self._written(self._waiting[0]):
-            self._waiting_bytes -= len(self._waiting.popleft())
-        while self._waiting_bytes > _MOST_WAITING:
-            self._waiting_bytes -= len(self._waiting.popleft())
-            self.lost += 1
+        with self._lock:  # the thread that saves checkpoints has warnings of its own
+            self._waiting.append(entry)
+            self._waiting_bytes += len(entry)
+            while self._waiting and self._written(self._waiting[0]):
+                self._waiting_bytes -= len(self._waiting.popleft())
+            while self._waiting_bytes > _MOST_WAITING:
+                self._waiting_bytes -= len(self._waiting.popleft())
+                self.lost += 1
 
     def close(self) -> None:
         """Close the file; what is still waiting is lost."""

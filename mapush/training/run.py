@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List, Optional
 
 import torch
 
@@ -102,6 +102,8 @@ class _Session:
     ownership: Ownership
     request: Request
     flag: SignalFlag
+    log: Optional[RunLog] = None
+    early: List[str] = field(default_factory=list)  # warnings from before there was a log
 
     def start(self, plan: Plan, parts: Parts) -> int:
         """Begin a run whose directories are fresh."""
@@ -116,12 +118,15 @@ class _Session:
         if found.status in _ON_THE_WAY_HOME:
             return self._finish()
         with self._failures():
-            store = CheckpointStore(self.run.checkpoints, guard=self.ownership.check)
+            store = CheckpointStore(
+                self.run.checkpoints, guard=self.ownership.check, warn=self._warn
+            )
             newest = store.newest_valid()
             if newest is None and list(self.run.checkpoints.glob("rl_model_*")):
                 raise CheckpointError(
                     f"{self.run.checkpoints}: none of its checkpoints is valid and a run is never "
-                    "started over by itself; restore one from a copy, or start a new run"
+                    "started over by itself; restore one from a copy, or start a new run "
+                    f"({'; '.join(self.early) or 'all were set aside before'})"
                 )
             source = None
             if newest is not None:
@@ -133,7 +138,12 @@ class _Session:
             notes = found.interruptions
             if found.status == record.RUNNING:
                 notes = (*notes, killed(self.run, found, source.step if source else 0))
-            self.run.update(status=record.RUNNING, owner=self.ownership.owner, interruptions=notes)
+            self.run.update(
+                status=record.RUNNING,
+                owner=self.ownership.owner,
+                interruptions=notes,
+                more={**found.more, "settings": plan.settings.as_dict()},
+            )
             store = self._store(plan)
             if source is not None:
                 store.pin(source.step)
@@ -145,7 +155,14 @@ class _Session:
             retention.parse(plan.settings.keep),
             self.ownership.check,
             in_use=in_use(self.run),
+            warn=self._warn,
         )
+
+    def _warn(self, text: str) -> None:
+        if self.log is None:
+            self.early.append(text)
+        else:
+            self.log.warn(text)
 
     def _train(self, plan: Plan, parts: Parts, store: CheckpointStore, fresh: bool) -> int:
         settings = plan.settings
@@ -163,7 +180,8 @@ class _Session:
             closing.callback(saver.close)
             log.say(f"{'run' if fresh else 'going on with'} {self.run.results} in {self.run.live}")
             log.say(str(expected_space(plan, parts)))
-            for note in parts.notes:
+            self.log = log
+            for note in (*self.early, *parts.notes):
                 log.warn(note)
             loop = TrainingLoop(
                 settings=settings,
