@@ -54,7 +54,7 @@ class RobotModel:
     capsule: Tuple[float, float] = (0.11, 0.18)
     friction: float = 0.45
     response_time: float = 0.09
-    tracking: Tuple[float, float, float] = (1.0, 0.9, 0.9)
+    tracking: Tuple[float, float, float] = (1.0, 0.8, 0.8)
     force_limit: float = 60.0
     torque_limit: float = 10.0
     ground_share: float = 0.75
