@@ -31,11 +31,13 @@ def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None])
     Args:
         target: The directory to be.
         files: Content by file name.
-        guard: Called right before the directory appears; what it raises stops that.
+        guard: Called before anything is written and right before the directory appears; what it
+            raises stops that.
 
     Raises:
         StorageError: If the storage refuses; nothing is left behind then.
     """
+    guard()
     make_directory(target.parent)
     temporary = hidden_sibling(target)
     with storage_errors(target, sum(len(data) for data in files.values())):

@@ -64,6 +64,10 @@ def reserve(
     with _tidy_names(root / "results"):
         results = _take(root / "results", names)
         live = _take(live_parent, live_candidates(start))
+    # Without the lock, so that starts at once share their syncs.
+    for parent in (results.parent, live_parent):
+        with storage_errors(parent):
+            fsync_directory(parent)
     fields = dict(record_fields or {})
     known = {name: fields.pop(name) for name in ("seed", "versions") if name in fields}
     new = RunRecord(
@@ -223,12 +227,11 @@ def _directories(parent: Path) -> List[Path]:
 def _take(parent: Path, names: Iterator[str]) -> Path:
     with storage_errors(parent):
         # Names seen taken are passed over without a system call each; mkdir alone decides.
-        taken = {path.name for path in parent.iterdir()}
+        taken = set(os.listdir(parent))
         for name in names:
             if name not in taken:
                 with contextlib.suppress(FileExistsError):
                     (parent / name).mkdir()
-                    fsync_directory(parent)
                     return parent / name
     raise AssertionError("candidate names never end")
 

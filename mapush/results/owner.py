@@ -20,7 +20,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from mapush.errors import LostRunError, OwnershipError, RequestError, StorageError
 from mapush.files import (
@@ -64,7 +64,8 @@ class Ownership:
         self.generation = generation
         self._run = run
         self._lease = _lease(run, generation)
-        self._renewed = time.monotonic()
+        self._renewed = _clocks()
+        self._is_failing = False
 
     def check(self) -> None:
         """Make sure that nobody has taken the run over; for right before a write.
@@ -86,22 +87,29 @@ class Ownership:
                 f"{self._run.name}: has been taken over by {_newest_holder(self._run)}; "
                 "this process writes nothing more and nothing is to be done"
             )
-        self._renewed = time.monotonic()
+        self._renewed = _clocks()
 
-    def renew(self) -> None:
-        """Give a heartbeat if the last one is older than `RENEW_EVERY`; cheap enough for a loop.
+    def renew(self, every: Optional[float] = None) -> None:
+        """Give a heartbeat if the last one is old; cheap enough for a loop.
+
+        Args:
+            every: How old it may be, in seconds; `RENEW_EVERY` unless given.
 
         Raises:
             LostRunError: If another process owns the run now.
         """
-        if time.monotonic() - self._renewed < RENEW_EVERY:
+        # The first clock stands still while a machine is suspended, the second can be set.
+        spent = (time.monotonic() - self._renewed[0], abs(time.time() - self._renewed[1]))
+        if max(spent) < (RENEW_EVERY if every is None else every):
             return
         try:
             self.check()
+            self._is_failing = False
         except StorageError as error:
             # Training harms nobody; what protects the run is the check before the next write.
-            _log.warning("a heartbeat failed: %s", error)
-            self._renewed = time.monotonic()
+            if not self._is_failing:
+                _log.warning("a heartbeat failed: %s", error)
+            self._is_failing, self._renewed = True, _clocks()
 
     def release(self) -> None:
         """Let the next owner start at once; harmless if the run is lost or finished."""
@@ -246,6 +254,10 @@ def _living(
     # within seconds, so it is as stale as an old one.
     age = now(run.live / LEASES) - heartbeat
     return Living(other, age) if abs(age) <= stale_after else None
+
+
+def _clocks() -> Tuple[float, float]:
+    return time.monotonic(), time.time()
 
 
 def _succeeds(owner: Owner, other: Optional[Owner]) -> bool:

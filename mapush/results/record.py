@@ -21,6 +21,9 @@ COMPLETE = "complete"
 FAILED = "failed"
 STATUSES = (RUNNING, PREEMPTED, FINISHING, COMPLETE, FAILED)
 
+# libyaml's writes several times as fast. Its parser nests without limit, so reading is left to
+# Python's.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _MAX_BYTES = 1_000_000
 _MEND = "mend it by hand or move the run away"
 
@@ -104,7 +107,7 @@ def write(path: Path, record: RunRecord) -> None:
     fields["versions"] = dict(record.versions)
     fields["interruptions"] = [dataclasses.asdict(each) for each in record.interruptions]
     fields = {**fields, **{name: record.more[name] for name in record.more if name not in fields}}
-    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(fields, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
     write_atomically(path, text.encode("utf-8"))
 
 

@@ -52,7 +52,8 @@ class TrainingLoop:
         log: takes every update.
         evaluate: figures of the learner's present policy.
         check: called between pieces of work; raises to stop.
-        on_boundary: called after each update, with the run's ownership to renew.
+        on_boundary: called after each update and before anything is written of it; raises where
+            another process owns the run by now.
         step: environment steps done.
         epoch: updates done.
         first_step: environment steps at which the run, not this process, began.
@@ -155,6 +156,7 @@ class TrainingLoop:
         self.boundary, self._boundary_time = self._capture(), time.perf_counter()
         self._decided = 0
         self.clock.save += time.perf_counter() - saving
+        self.on_boundary()
         # Logged before anything that a signal can break off: what is in the boundary is in the log.
         spent = self.clock.take()
         lap, self._lap = self._lap, time.perf_counter()
@@ -175,7 +177,6 @@ class TrainingLoop:
             },
         )
         self._evaluate_and_save()
-        self.on_boundary()
 
     def _evaluate_and_save(self) -> None:
         figures: Optional[Dict[str, float]] = None

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 
@@ -190,9 +190,9 @@ class _Session:
                 learner=parts.learner,
                 saver=saver,
                 log=log,
-                evaluate=lambda: _score(plan, parts, self.flag),
-                check=self.flag.check,
-                on_boundary=self.ownership.renew,
+                evaluate=lambda: _score(plan, parts, self._check),
+                check=self._check,
+                on_boundary=lambda: self.ownership.renew(every=0),
                 step=parts.step,
                 epoch=parts.epoch,
                 first_step=int(self.run.read().more.get("first_step", 0)),
@@ -200,11 +200,16 @@ class _Session:
             )
             try:
                 loop.run()
-                evaluate_run(plan, self.run, store, log, self.flag.check)
+                evaluate_run(plan, self.run, store, log, self._check)
             except Interrupted as stop:
                 return self._stop(loop, saver, log, stop.signal)
             log.say(f"{settings.train_timesteps:,} steps are reached")
         return self._finish()
+
+    def _check(self) -> None:
+        """Between two pieces of work: leave on a signal, and show that this process lives."""
+        self.flag.check()
+        self.ownership.renew()
 
     def _stop(self, loop: TrainingLoop, saver: Saver, log: RunLog, signal: str) -> int:
         saver.ensure(loop.boundary)
@@ -242,7 +247,7 @@ class _Session:
             raise
 
 
-def _score(plan: Plan, parts: Parts, flag: SignalFlag) -> Dict[str, float]:
+def _score(plan: Plan, parts: Parts, check: Callable[[], None]) -> Dict[str, float]:
     figures = assess(
         parts.learner.policy,
         plan.recipe.hold,
@@ -250,7 +255,7 @@ def _score(plan: Plan, parts: Parts, flag: SignalFlag) -> Dict[str, float]:
         plan.settings.sim,
         plan.settings.eval_envs,
         TRAINING_SEED,
-        flag.check,
+        check,
     )
     return {
         "success_rate": figures.success_rate,
