@@ -42,7 +42,7 @@ def simulator_speed(exp: str, num_envs: int, control_steps: int) -> Tuple[float,
     limit = torch.tensor(task.control.limit)
     simulator = make_simulator("mujoco", task, num_envs)
     simulator.reset(torch.arange(num_envs), draw_start(task, num_envs, generator))
-    spent = 0.0
+    spent, command = 0.0, torch.zeros(shape)
     for control_step in range(_WARM_UP + control_steps):
         if control_step % 5 == 0:
             command = limit * (2 * torch.rand(shape, generator=generator) - 1)
