@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import torch
-from benchmarks.machine import describe_machine
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import describe_machine
 from mapush.environment.push import ACTION_SIZE, PushEnvironment
 from mapush.environment.reset import draw_start
 from mapush.simulator import make_simulator
