@@ -46,12 +46,21 @@ class LostRunError(MapushError):
 def exit_with(main: Callable[[], int]) -> None:
     """Run a command and leave the process with its exit code.
 
-    A `MapushError` is printed as one line on stderr; anything else is a defect and keeps its
-    traceback.
+    A `MapushError` and a package that is not installed are printed as one line on stderr; anything
+    else is a defect and keeps its traceback.
     """
     try:
         code = main()
     except MapushError as error:
         print(f"mapush: {error}", file=sys.stderr)  # noqa: T201
         code = error.exit_code
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "mapush":
+            raise
+        print(  # noqa: T201
+            f"mapush: the Python package {error.name!r} is not installed for {sys.executable}; "
+            "use the project's own: . .venv/bin/activate (make setup makes it)",
+            file=sys.stderr,
+        )
+        code = EXIT_BAD_REQUEST
     sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -218,9 +219,11 @@ class _Session:
         found = self.run.read()
         self.ownership.check()
         self.run.update(status=record.PREEMPTED, interruptions=(*found.interruptions, note))
+        root = self.request.root
+        where = "" if root == Path() else f" --root {shlex.quote(str(root))}"
         log.say(
             f"stopped by {signal} at {step:,} steps, {note.steps_lost:,} steps since are done "
-            f"again; go on with: python -m mapush.train --run {self.run.name}"
+            f"again; go on with: python -m mapush.train --run {self.run.name}{where}"
         )
         self.ownership.release()
         return EXIT_RUN_AGAIN
