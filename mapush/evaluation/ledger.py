@@ -11,13 +11,16 @@ from mapush.errors import RequestError
 from mapush.files import write_atomically
 
 FILE_NAME = "success_rate.txt"
+_MAX_BYTES = 50_000_000
+_NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
 _BLOCK = re.compile(
-    r"rl_model_(?P<step>\d+)_steps\n"
-    r"success rate: (?P<success>[\d.]+)"
-    r" \(95% interval (?P<low>[\d.]+) to (?P<high>[\d.]+), (?P<episodes>\d+) episodes\)\n"
-    r"finished time: (?P<time>[\d.]+)\n"
-    r"collision degree: (?P<collision>[\d.]+)\n"
-    r"collaboration degree: (?P<collaboration>[\d.]+)\n"
+    r"rl_model_(?P<step>\d{1,18})_steps\n"
+    rf"success rate: (?P<success>{_NUMBER})"
+    rf" \(95% interval (?P<low>{_NUMBER}) to (?P<high>{_NUMBER}),"
+    r" (?P<episodes>\d{1,18}) episodes\)\n"
+    rf"finished time: (?P<time>{_NUMBER})\n"
+    rf"collision degree: (?P<collision>{_NUMBER})\n"
+    rf"collaboration degree: (?P<collaboration>{_NUMBER})\n"
 )
 
 
@@ -56,17 +59,23 @@ def read_success_rates(path: Path) -> List[Entry]:
         RequestError: the file cannot be read or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        text = data.decode("utf-8")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: cannot be read ({error}); move it aside") from None
+    if len(data) > _MAX_BYTES:
+        raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; move it aside")
     found: Dict[int, Entry] = {}
     for block in (part for part in re.split(r"\n\s*\n", text.strip()) if part):
         match = _BLOCK.fullmatch(block.rstrip() + "\n")
         if match is None:
             line = block.splitlines()[0]
-            raise RequestError(f"{path}: block {line!r} is not in its form; move the file aside")
+            raise RequestError(
+                f"{path}: block {line[:80]!r} is not in its form; move the file aside"
+            )
         entry = _entry(match)
         found[entry.step] = entry
     return [found[step] for step in sorted(found)]

@@ -11,7 +11,7 @@ import torch
 from mapush.checkpoint import module, published
 from mapush.environment.push import ACTION_SIZE
 from mapush.errors import CheckpointError
-from mapush.learner.network import Actor, Architecture, load_weights
+from mapush.learner.network import Actor, Architecture, check_weights, load_weights
 from mapush.task import PushTask
 
 
@@ -57,7 +57,7 @@ def load_policy(path: Path, task: PushTask) -> LoadedPolicy:
 
 def build_policy(state: Mapping[str, Any], task: PushTask, path: Path) -> LoadedPolicy:
     """The policy in a checkpoint that has been read; `path` names it in messages."""
-    architecture = network_architecture(state)
+    architecture = network_architecture(state, path)
     if (architecture.observation_size, architecture.action_size) != (
         task.observation_size,
         ACTION_SIZE,
@@ -67,8 +67,11 @@ def build_policy(state: Mapping[str, Any], task: PushTask, path: Path) -> Loaded
             f"of {architecture.action_size}, but {task.name} ({task.robots.count} robots) has "
             f"{task.observation_size} and {ACTION_SIZE}; name its own task with --exp"
         )
+    what = f"{path}: actor_network"
+    with torch.device("meta"):  # a network may claim more memory than its weights have
+        check_weights(Actor(architecture), state["actor_network"], what)
     actor = Actor(architecture)
-    load_weights(actor, state["actor_network"], f"{path}: actor_network")
+    load_weights(actor, state["actor_network"], what)
     config = state.get("config") or {}
     recipe = config.get("recipe_values", {})
     exp = config.get("exp")
@@ -80,20 +83,29 @@ def build_policy(state: Mapping[str, Any], task: PushTask, path: Path) -> Loaded
     )
 
 
-def network_architecture(state: Mapping[str, Any]) -> Architecture:
-    """The shape of a checkpoint's networks; a published one is read off its weights."""
+def network_architecture(state: Mapping[str, Any], path: Path) -> Architecture:
+    """The shape of a checkpoint's networks; a published one is read off its weights.
+
+    Raises:
+        CheckpointError: it is none that mapush knows.
+    """
     values = state["network_architecture"]
-    if "hidden_sizes" not in values:
-        return Architecture.from_dict(values)
-    return Architecture(
-        observation_size=int(values["observation_size"]),
-        action_size=int(values["action_size"]),
-        hidden_size=int(values["hidden_sizes"][0]),
-    )
+    if "hidden_sizes" in values:
+        try:
+            values = {
+                "observation_size": values["observation_size"],
+                "action_size": values["action_size"],
+                "hidden_size": values["hidden_sizes"][0],
+            }
+        except (KeyError, IndexError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: its network_architecture lacks a part ({error!r:.80}); name another"
+            ) from None
+    return Architecture.from_dict(values)
 
 
 def _hold(recipe: Mapping[str, Any], path: Path) -> int:
-    hold = recipe.get("hold", 1)
+    hold = recipe.get("hold", 1) if isinstance(recipe, Mapping) else None
     if not isinstance(hold, int) or isinstance(hold, bool) or hold < 1:
-        raise CheckpointError(f"{path}: its recipe holds an action for {hold!r} control steps")
+        raise CheckpointError(f"{path}: its recipe holds an action for {hold!s:.40} control steps")
     return hold

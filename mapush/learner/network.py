@@ -58,10 +58,9 @@ class Architecture:
             if not all(0 <= index < found.observation_size for index in found.angles):
                 raise ValueError(f"angles {found.angles} out of range")
             _ACTIVATIONS[found.activation]
-        except (TypeError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"network_architecture {dict(values)!r} is not one mapush knows ({error})"
-            ) from None
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            told = " ".join(f"{dict(values)} is not one mapush knows ({error}".split())
+            raise CheckpointError(f"network_architecture {told:.400})") from None
         return found
 
 
@@ -163,6 +162,16 @@ def load_weights(network: nn.Module, weights: Mapping[str, Any], what: str) -> N
     Raises:
         CheckpointError: names or shapes differ; both are quoted.
     """
+    check_weights(network, weights, what)
+    network.load_state_dict(OrderedDict(weights))
+
+
+def check_weights(network: nn.Module, weights: Mapping[str, Any], what: str) -> None:
+    """Make sure that a checkpoint's weights fit a network, which may lie on the meta device.
+
+    Raises:
+        CheckpointError: names or shapes differ; both are quoted.
+    """
     own = network.state_dict()
     missing, extra = own.keys() - weights.keys(), weights.keys() - own.keys()
     if missing or extra:
@@ -176,4 +185,3 @@ def load_weights(network: nn.Module, weights: Mapping[str, Any], what: str) -> N
                 f"{what}: {name} has shape {tuple(weights[name].shape)} in the checkpoint but "
                 f"{tuple(value.shape)} in this network; use the task it was trained on"
             )
-    network.load_state_dict(OrderedDict(weights))
