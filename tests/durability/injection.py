@@ -19,6 +19,7 @@ import tempfile
 import traceback
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Dict, List, NoReturn, Optional
 
 from mapush.errors import MapushError
@@ -115,10 +116,10 @@ def count_calls(setup: Setup) -> Dict[str, int]:
         return dict(Counter(_CALL.findall(trace.read())))
 
 
-def attack(setup: Setup, injection: Injection) -> Outcome:
-    """Run an operation with a fault in it."""
+def attack(setup: Setup, injection: Injection, path: Optional[Path] = None) -> Outcome:
+    """Run an operation with a fault in it; with a path, only calls on that are counted."""
     options = ["-o", os.devnull, "-e", f"trace={injection.call}", "-e", injection.option]
-    return _traced(setup, options)
+    return _traced(setup, options if path is None else [*options, "-P", str(path)])
 
 
 def kills(calls: Dict[str, int]) -> List[Injection]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Dict, List, Type
+from typing import Callable, Dict, List, Type
 
 import pytest
 
+from mapush.checkpoint.store import CheckpointStore, load_entry
 from tests.durability.injection import (
+    ERRORS,
     Injection,
     Outcome,
     attack,
@@ -16,7 +19,15 @@ from tests.durability.injection import (
     kills,
     unavailable,
 )
-from tests.durability.scenarios import SCENARIOS, Scenario
+from tests.durability.scenarios import (
+    JOB,
+    SCENARIOS,
+    Finish,
+    Scenario,
+    the_run,
+    train_main,
+)
+from tests.support import SMALL, differences, only_run
 
 pytestmark = pytest.mark.skipif(
     bool(unavailable()), reason=unavailable() or "system calls can be tampered with"
@@ -73,3 +84,47 @@ def test_a_fault_of_the_storage_at_any_call_is_said_in_one_line_and_nothing_is_l
         outcomes.append(attacked.run(injection))
     assert {0, 2} >= {outcome.code for outcome in outcomes}
     assert any(outcome.code == 2 for outcome in outcomes)
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
+    fault: str, trained: Finish, undisturbed: Dict[str, object], tmp_path: Path
+) -> None:
+    root = trained.copy(tmp_path / "root")
+    checkpoints = the_run(root).checkpoints
+
+    def setup() -> Callable[[], object]:
+        os.environ["MAPUSH_JOB_ID"] = JOB
+        return lambda: train_main([*FURTHER, "--root", str(root)])
+
+    # Of each thread's looks into the directory of the checkpoints, so of the first few saves.
+    outcome = attack(setup, Injection("openat", "3..5", fault), checkpoints)
+    assert outcome.code == 0, outcome.said
+    log = (only_run(root) / "log.txt").read_text()
+    (warning,) = [line for line in log.splitlines() if "training goes on" in line]
+    assert "WARNING" in warning
+    assert str(checkpoints) in warning
+    assert "checkpoints are saved again" in log
+    assert differences(final_state(root), undisturbed) == []
+
+
+FURTHER = [*SMALL, *"--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()]
+
+
+def final_state(root: Path) -> Dict[str, object]:
+    return load_entry(CheckpointStore(only_run(root) / "checkpoints").entries()[-1])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Finish:
+    """A run of job 7 that was killed at 800 steps."""
+    return Finish(tmp_path_factory.mktemp("trained") / "template")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(trained: Finish, tmp_path_factory: pytest.TempPathFactory) -> Dict[str, object]:
+    root = trained.copy(tmp_path_factory.mktemp("undisturbed") / "root")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAPUSH_JOB_ID", JOB)
+        assert train_main([*FURTHER, "--root", str(root)]) == 0
+    return final_state(root)
