@@ -25,15 +25,17 @@ class Story:
     """What two environments see: the first one's object or robots jump at control step `at`."""
 
     def __init__(self) -> None:
-        self.place = (0.0, 0.0, 0.0)
-        self.robots = FAR
         self.at = math.inf
+        self.until = math.inf
+        self.place = (0.0, 0.0, 0.0)
+        self.collision_at = math.inf
 
     def __call__(self, step: int) -> Bodies:
         bodies = bodies_at(FAR, envs=2)
-        if step >= self.at:
+        if self.at <= step < self.until:
             bodies.object[0] = torch.tensor(self.place)
-            bodies.robots[0] = torch.tensor(self.robots)
+        if step >= self.collision_at:
+            bodies.robots[0] = torch.tensor(TOUCHING)
         return bodies
 
 
@@ -53,10 +55,6 @@ def arrive(environment: PushEnvironment, story: Story, at: int) -> None:
     """Let the first environment's object lie on its target from control step `at` on."""
     x, y = environment.target[0].tolist()
     story.at, story.place = at, (x, y, 0.0)
-
-
-def collide(story: Story, at: int) -> None:
-    story.at, story.robots = at, TOUCHING
 
 
 def flags(value: torch.Tensor) -> List[bool]:
@@ -101,7 +99,7 @@ def test_an_arrival_inside_a_hold_earns_nothing_more() -> None:
 
 def test_an_exception_inside_a_hold_costs_once() -> None:
     environment, _, story = begin(hold=5)
-    collide(story, at=2)
+    story.collision_at = 2
     outcome = environment.step(STILL)
     assert flags(outcome.terminated) == [True, False]
     assert -6 < float(outcome.reward[0, 0]) < -5
@@ -110,14 +108,27 @@ def test_an_exception_inside_a_hold_costs_once() -> None:
     assert environment.success_rate == 0.0
 
 
-def test_an_exception_after_the_arrival_changes_nothing() -> None:
+@pytest.mark.parametrize("collision_at", [1, 2])
+@pytest.mark.parametrize("until", [2, math.inf])
+def test_an_exception_with_or_after_the_arrival_changes_nothing(
+    collision_at: int, until: float
+) -> None:
     environment, _, story = begin(hold=5)
     arrive(environment, story, at=1)
-    story.robots = TOUCHING
+    story.until, story.collision_at = until, collision_at
     outcome = environment.step(STILL)
     (episode,) = environment.take_episodes()
     assert (episode.control_steps, episode.success, episode.exception) == (1, True, False)
     assert float(outcome.reward[0, 0]) > 9
+
+
+def test_a_new_episode_begins_with_nothing_earned() -> None:
+    environment, _, story = begin(hold=5)
+    arrive(environment, story, at=3)
+    environment.step(STILL)
+    story.at = math.inf
+    earned = sum(float(environment.step(STILL).reward[0].mean()) for _ in range(4))
+    assert environment.take_episodes()[-1].reward == pytest.approx(earned)
 
 
 @pytest.mark.parametrize("hold", [1, 5])

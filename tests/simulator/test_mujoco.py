@@ -135,8 +135,10 @@ def test_a_reset_puts_bodies_where_it_says_and_leaves_the_others_untouched() -> 
 
 def test_a_reset_environment_has_no_memory() -> None:
     used, fresh = begun("cuboid"), MujocoSimulator(task_of("cuboid"), ENVS)
+    touching = torch.tensor([[[-0.88, 0.3, 0.0], [-0.88, -0.3, 0.1]]])
     for simulator in (used, fresh):
-        simulator.reset(torch.arange(ENVS), start_of("cuboid", ENVS))
+        simulator.reset(torch.arange(ENVS), start_of("cuboid", ENVS, robots=touching))
+    assert differences(used.state_dict(), fresh.state_dict()) == []
     assert differences(walk(used, 40, seed=5), walk(fresh, 40, seed=5)) == []
 
 
