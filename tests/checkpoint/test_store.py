@@ -352,6 +352,76 @@ def test_a_process_that_has_lost_the_run_changes_nothing(
         assert len(listing(store)) == len(STEPS)
 
 
+def test_a_process_that_has_lost_a_run_that_moved_home_does_not_make_its_directory_anew(
+    tmp_path: Path,
+) -> None:
+    def lost() -> None:
+        raise LostRunError("another process has finished the run")
+
+    zombie = CheckpointStore(tmp_path / "live" / "checkpoints", guard=lost)
+    with pytest.raises(LostRunError):
+        zombie.save(state_at(20_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_while_scores_are_read_deletes_no_checkpoint_that_may_be_the_best(
+    store: CheckpointStore, warnings: List[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    kept = again(store, warnings, policy=retention.parse("best=1"))
+
+    def refuse(path: Path) -> None:
+        raise CheckpointError(str(path)) from OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(manifest, "read", refuse)
+        kept.save(state_at(120_000))
+    assert steps_of(store) == [*STEPS, 120_000]
+    assert len(warnings) == 1
+    kept.save(state_at(140_000))
+    assert steps_of(store) == [140_000]
+
+
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_a_read_fault_sets_aside_only_where_an_older_one_can_be_read(
+    store: CheckpointStore,
+    warnings: List[str],
+    monkeypatch: pytest.MonkeyPatch,
+    all_of_them: bool,
+) -> None:
+    fill(store)
+    read = Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if all_of_them or "100000" in path.parent.name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    if all_of_them:
+        with pytest.raises(StorageError, match="rl_model_100000_steps"):
+            store.newest_valid()
+        assert steps_of(store) == list(STEPS)
+    else:
+        assert store.newest_valid()[0].step == 40_000
+        assert steps_of(store) == [20_000, 40_000]
+
+
+def test_a_leftover_that_cannot_be_removed_stops_no_save(
+    store: CheckpointStore, warnings: List[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    (store.directory / ".rl_model_7_steps.0123abcd.tmp").mkdir()
+
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    monkeypatch.setattr(publish, "remove", refuse)
+    again(store, warnings).save(state_at(120_000))
+    assert 120_000 in steps_of(store)
+    assert len(warnings) == 1
+
+
 def test_leftovers_of_killed_writers_are_cleaned_at_the_start(
     store: CheckpointStore, warnings: List[str]
 ) -> None:

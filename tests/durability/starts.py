@@ -9,8 +9,8 @@ import errno
 import fcntl
 import os
 import random
-import resource
 import signal
+import subprocess
 import sys
 import time
 from datetime import datetime
@@ -20,6 +20,7 @@ from typing import Dict, List, NoReturn, Set, Tuple
 from mapush.results.directory import find_by_job, reserve, runs
 from mapush.results.identity import Owner
 from mapush.results.run import RunDirectory
+from tests.support import PROJECT
 
 START = datetime(2025, 10, 28, 18, 7, 58)
 
@@ -39,15 +40,28 @@ def start_many(
     Returns:
         Which starts were killed, and the seconds that all took.
     """
-    begun = time.perf_counter()
-    pids = [
-        _forked(lambda w=worker: _work(root, range(w, count, workers), kill_one_in, flock_works))
+    # Workers of their own, since forking a process as large as this one takes longer than a start.
+    options = [str(root), str(count), str(workers), str(kill_one_in), str(int(flock_works))]
+    command = [sys.executable, "-m", "tests.durability.starts", *options]
+    started = [
+        subprocess.Popen(
+            [*command, str(worker)], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for worker in range(workers)
     ]
-    for pid in pids:
-        status = os.waitpid(pid, 0)[1]
-        assert status == 0, f"a worker ended with {status}"
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    begun = time.perf_counter()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+    codes = [process.wait() for process in started]
     seconds = time.perf_counter() - begun
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert codes == [0] * workers
     return {int(path.name) for path in (root / "killed").glob("*")}, seconds
 
 
@@ -109,7 +123,13 @@ def _forked(work) -> int:  # noqa: ANN001
         os._exit(code)
 
 
-def processor_seconds() -> float:
-    """Processor time of all the starts so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _main() -> None:
+    root, *numbers = sys.argv[1:]
+    count, workers, kill_one_in, flock_works, worker = (int(number) for number in numbers)
+    print("ready", flush=True)
+    sys.stdin.read()  # until all are ready
+    _work(Path(root), range(worker, count, workers), kill_one_in, bool(flock_works))
+
+
+if __name__ == "__main__":
+    _main()

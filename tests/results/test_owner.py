@@ -90,6 +90,22 @@ def test_a_pid_that_another_process_has_now_counts_as_gone() -> None:
     assert owner(process_start=present.process_start - 1).has_ended()
 
 
+@pytest.mark.parametrize("fault", [FileNotFoundError, PermissionError])
+def test_a_process_that_proc_hides_does_not_count_as_gone(
+    monkeypatch: pytest.MonkeyPatch, fault: type
+) -> None:
+    present = Owner.current()
+
+    def refuse(path: Path, **_: object) -> str:
+        if path.name == "stat":
+            raise fault
+        return read(path)
+
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert not present.has_ended()
+
+
 def test_of_a_process_elsewhere_only_the_heartbeat_is_known() -> None:
     assert not elsewhere().has_ended()
     assert not owner(process_start=None).has_ended()
