@@ -46,7 +46,7 @@ class Scenario:
     name: str
     calls: Tuple[str, ...] = (*CALLS, *LOOKS)
     """The system calls that are attacked."""
-    share_of_faults = 23
+    share_of_faults = 41
     """Of all calls x errors x once or for good, the tests try one in so many; the benchmark all."""
 
     def __init__(self, template: Path) -> None:

@@ -14,6 +14,7 @@ from tests.support import PROJECT
 EXAMPLES = 150
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # of made-up files
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_reads_or_refuses_whatever_it_is_given(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ from mapush.results.identity import Owner
 from mapush.results.run import RunDirectory
 from tests.durability.starts import START, assert_all_found, start_many
 
-COUNT = 120
+COUNT = 80
 
 
 @pytest.mark.parametrize("flock_works", [True, False], ids=["locks", "no-locks"])
