@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Iterable, Mapping, Tuple
 
 import torch
 from torch import nn
@@ -177,11 +177,18 @@ def check_weights(network: nn.Module, weights: Mapping[str, Any], what: str) -> 
     if missing or extra:
         raise CheckpointError(
             f"{what}: the checkpoint's parameter names differ from this network's "
-            f"(missing {sorted(missing)}, unknown {sorted(extra)}); use its own task and recipe"
+            f"(missing: {_some(missing)}; unknown: {_some(extra)}); use its own task and recipe"
         )
     for name, value in own.items():
         if tuple(weights[name].shape) != tuple(value.shape):
             raise CheckpointError(
-                f"{what}: {name} has shape {tuple(weights[name].shape)} in the checkpoint but "
-                f"{tuple(value.shape)} in this network; use the task it was trained on"
+                f"{what}: {name} has shape {tuple(weights[name].shape)!s:.80} in the checkpoint "
+                f"but {tuple(value.shape)} in this network; use the task it was trained on"
             )
+
+
+def _some(names: Iterable[object]) -> str:
+    """The first few of some names, each cut short: a file may hold any number of any length."""
+    listed = sorted(str(name) for name in names)
+    shown = ", ".join(f"{name:.60}" for name in listed[:3]) or "none"
+    return shown if len(listed) <= 3 else f"{shown} and {len(listed) - 3} more"

@@ -169,6 +169,6 @@ def _settings(request: Request, known: Mapping[str, Any]) -> Settings:
     values.setdefault("exp_name", values["exp"])
     changes = values.get("changes") if values.get("recipe", before) == before else {}
     if not isinstance(changes, dict) and changes is not None:
-        raise CheckpointError(f"its config's changes are {changes!r}, not named values")
+        raise CheckpointError(f"its config's changes are {str(changes)[:80]!r}, not named values")
     values["changes"] = {**(changes or {}), **request.changes}
     return build_settings(values)

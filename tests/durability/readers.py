@@ -182,8 +182,8 @@ class Fuzz:
         self.read: Reader
         self.files, self.read = make()
 
-    def run(self, examples: int) -> int:
-        """Feed it; how many files it has read or refused.
+    def run(self, examples: int, fixed: bool = False) -> int:
+        """Feed it, with the same files every time if `fixed`; how many it has read or refused.
 
         Raises:
             AssertionError: It has done something else.
@@ -194,6 +194,7 @@ class Fuzz:
             max_examples=examples,
             deadline=None,
             database=None,
+            derandomize=fixed,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
