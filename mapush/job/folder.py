@@ -1,60 +1,103 @@
-"""The folder of one job: what was asked for, what is said on the way, what came of it."""
+"""The folders of jobs: what was asked for, what is said on the way, what came of it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import fcntl
-import json
 import re
+import shutil
 import time
-import uuid
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Optional
 
 from mapush.errors import OwnershipError, RequestError
 from mapush.files import make_directory, storage_errors, write_atomically
+from mapush.job import attempts
+from mapush.job.request import JobRequest, Outcome, dump, parse_outcome, parse_request
 
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+STARTING_SECONDS = 60.0
+"""Within these a job that was sent off has a process of its own, also on a busy machine."""
+
+_JOB_ID = re.compile(r"\w[\w.-]{0,199}")
+_SLURM_ID = re.compile(r"\d+(_\d+)?")
 _LOCK_TRIES = 20
 _LOCK_PAUSE = 0.05  # seconds
 
 
-@dataclasses.dataclass(frozen=True)
-class JobRequest:
-    """What a job is to do."""
-
-    job_id: str
-    script: str
-    """The task's train.sh, as an absolute path."""
-    arguments: Tuple[str, ...]
-    """Passed to the script as they are."""
-    root: str
-    """Where `results/` and `log/` are, as an absolute path."""
-    gpus: int = 0
-    devices: Optional[str] = None
-    """`CUDA_VISIBLE_DEVICES` where the job was submitted; None if it was not set."""
+def submissions(root: Path) -> Path:
+    """Where the folders of a root's jobs are."""
+    return root.absolute() / "log" / "submit"
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a job ended."""
-
-    exit_code: int
-    reason: str
-    """For people: half a line."""
-    message: str
-    """The last thing that a trainer which did not finish said; empty otherwise."""
+def job_names(start: datetime, exp: str) -> Iterator[str]:
+    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it."""
+    seconds = 0
+    while True:
+        yield f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
+        seconds += 1
 
 
-def new_job_id() -> str:
-    """An id that no other job has; a process id comes round again."""
-    return f"local-{uuid.uuid4().hex}"
+def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> List[JobFolder]:
+    """Make the folders of a new job, or of the members of a new array, that no other job has.
+
+    Args:
+        root: Holds `log/`.
+        exp: The experiment; for an array what stands for its several ones.
+        start: Local time of the submission.
+        members: More than 1 for an array, whose folders have its name and the member's index.
+
+    Raises:
+        StorageError: If they cannot be made.
+    """
+    parent = submissions(root)
+    make_directory(parent)
+    for name in job_names(start, exp):
+        names = [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
+        made: List[Path] = []
+        with storage_errors(parent):
+            try:
+                for each in names:
+                    (parent / each).mkdir()
+                    made.append(parent / each)
+            except FileExistsError:
+                for path in made:
+                    path.rmdir()
+                continue
+        return [JobFolder(path) for path in (made if members == 1 else made[1:])]
+    raise AssertionError("names never end")
+
+
+def known_jobs(root: Path) -> List[JobFolder]:
+    """Every job of a root that was sent off, in the order of their names.
+
+    Raises:
+        StorageError: If they cannot be listed.
+    """
+    parent = submissions(root)
+    with storage_errors(parent):
+        found = sorted(parent.glob("*/request.json")) if parent.is_dir() else []
+    return [JobFolder(path.parent) for path in found]
+
+
+def find_job(root: Path, text: str) -> JobFolder:
+    """The job that a user names by its own name or by SLURM's id.
+
+    Raises:
+        RequestError: If there is none.
+    """
+    if _JOB_ID.fullmatch(text) and (submissions(root) / text).is_dir():
+        return JobFolder.of(root, text)
+    for place in reversed(known_jobs(root)):
+        if place.slurm_id() == text:
+            return place
+    raise RequestError(f"job {text[:120]!r}: there is none in {submissions(root)}")
 
 
 @dataclasses.dataclass(frozen=True)
 class JobFolder:
-    """`<root>/log/submit/<job id>/`, which is submitit's folder too."""
+    """`<root>/log/submit/<job id>/`."""
 
     path: Path
 
@@ -67,10 +110,15 @@ class JobFolder:
         """
         if not _JOB_ID.fullmatch(job_id):
             raise RequestError(
-                f"--job-id {job_id!r}: only letters, digits, '_', '.' and '-' make a job id, "
-                "at most 100 and no '.' or '-' first"
+                f"job {job_id[:120]!r}: only letters, digits, '_', '.' and '-' make a job's name, "
+                "at most 200 and no '.' or '-' first"
             )
-        return cls(root.absolute() / "log" / "submit" / job_id)
+        return cls(submissions(root) / job_id)
+
+    @property
+    def job_id(self) -> str:
+        """The name by which the job's trainers find their run."""
+        return self.path.name
 
     @property
     def output(self) -> Path:
@@ -81,6 +129,20 @@ class JobFolder:
     def submission_log(self) -> Path:
         """What went wrong before the job ran."""
         return self.path / "submission.log"
+
+    @property
+    def attempts(self) -> Path:
+        """The starts and ends of its trainers; see `mapush.job.attempts`."""
+        return self.path / attempts.FILE_NAME
+
+    @property
+    def run_link(self) -> Path:
+        """A link to the results directory, made by the trainer when it has taken one."""
+        return self.path / "run"
+
+    @property
+    def _slurm(self) -> Path:
+        return self.path / "slurm"
 
     @property
     def _request(self) -> Path:
@@ -108,13 +170,14 @@ class JobFolder:
         make_directory(self.path)
         if self.is_running():
             raise OwnershipError(
-                f"--job-id {request.job_id}: is running; wait for its end or cancel it first"
+                f"job {request.job_id}: is running; wait for its end or cancel it first"
             )
         with storage_errors(self._outcome):
-            for path in (self._outcome, self._process, self._lock):
+            for path in (self._outcome, self._process, self._lock, self._slurm):
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
-        write_atomically(self._request, json.dumps(dataclasses.asdict(request)).encode())
+        attempts.append_submission(self.attempts)
+        write_atomically(self._request, dump(request))
 
     def request(self) -> JobRequest:
         """What was asked for.
@@ -123,11 +186,32 @@ class JobFolder:
             RequestError: If the job was never submitted or its file is damaged.
         """
         try:
-            fields = json.loads(self._request.read_bytes())
-            fields["arguments"] = tuple(fields["arguments"])
-            return JobRequest(**fields)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise RequestError(f"{self._request}: cannot be read ({error}); submit again") from None
+            return parse_request(self._request.read_bytes())
+        except (OSError, ValueError) as error:
+            raise RequestError(
+                f"{self._request}: cannot be read ({_short(error)}); submit again"
+            ) from None
+
+    def write_slurm_id(self, slurm_id: str) -> None:
+        """Say under which id SLURM knows the job."""
+        write_atomically(self._slurm, slurm_id.encode())
+
+    def slurm_id(self) -> str:
+        """SLURM's id; empty if SLURM does not run the job."""
+        try:
+            text = self._slurm.read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return text if _SLURM_ID.fullmatch(text) else ""
+
+    def clear_outcome(self) -> None:
+        """A trainer is started again."""
+        with storage_errors(self._outcome), contextlib.suppress(FileNotFoundError):
+            self._outcome.unlink()
+
+    def remove(self) -> None:
+        """Forget a job that could not be sent off."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def write_process(self, pid: str) -> None:
         """Say which process to signal."""
@@ -146,14 +230,16 @@ class JobFolder:
         Raises:
             StorageError: If it cannot be written.
         """
-        write_atomically(self._outcome, json.dumps(dataclasses.asdict(outcome)).encode())
+        write_atomically(self._outcome, dump(outcome))
 
     def outcome(self) -> Optional[Outcome]:
         """How the job ended; None while it has not."""
         try:
-            return Outcome(**json.loads(self._outcome.read_bytes()))
+            return parse_outcome(self._outcome.read_bytes())
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise RequestError(f"{self._outcome}: cannot be read ({_short(error)})") from None
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -179,6 +265,15 @@ class JobFolder:
         """Whether a process has ever run this job."""
         return self._lock.exists()
 
+    def is_starting(self) -> bool:
+        """Whether the job was sent off just now and no process has had time to take it up."""
+        if self.has_started():
+            return False
+        try:
+            return time.time() - self._request.stat().st_mtime < STARTING_SECONDS
+        except FileNotFoundError:
+            return False
+
     def is_running(self) -> bool:
         """Whether a process runs this job now."""
         try:
@@ -189,3 +284,7 @@ class JobFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

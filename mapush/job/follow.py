@@ -1,24 +1,25 @@
-"""Watches a job from outside: its run, its progress, its end. Letting go of it does not end it."""
+"""Watches jobs from outside: their runs, progress and ends. Letting go does not end them."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Dict, List, Optional, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from mapush.errors import MapushError
-from mapush.job.folder import JobFolder, Outcome
-from mapush.job.progress import Progress, read_progress
+from mapush.errors import EXIT_FAILURE, MapushError
+from mapush.job import attempts, slurm
+from mapush.job.display import Display
+from mapush.job.folder import STARTING_SECONDS, JobFolder
+from mapush.job.progress import read_progress
+from mapush.job.request import SLURM, JobRequest, Outcome
 from mapush.results.directory import find_by_job
 from mapush.results.run import RunDirectory
 
 _POLL_SECONDS = 0.2
-_LINE_SECONDS = 10.0  # between two lines where there is no terminal
-_START_SECONDS = 60.0  # from submission to the job's own process; seconds on a busy machine
+_LOOK_SECONDS = 2.0  # between two questions that cost a scheduler or a file server something
+_SETTLE_SECONDS = 10.0  # from a job's end, as SLURM sees it, to its outcome, as a file server does
 
 
 def find_run(root: Path, job_id: str, patience: float) -> Optional[RunDirectory]:
@@ -37,97 +38,137 @@ def find_run(root: Path, job_id: str, patience: float) -> Optional[RunDirectory]
         time.sleep(min(_POLL_SECONDS, patience))
 
 
-def wait(place: JobFolder, root: Path, job_id: str, console: Console) -> Outcome:
-    """Show a job's progress until it ends.
+def wait(places: Sequence[JobFolder], root: Path, console: Console) -> Dict[str, Outcome]:
+    """Show the progress of jobs until they have all ended.
 
     Args:
-        place: The job's folder.
+        places: The jobs' folders.
         root: Where `results/` and `log/` are.
-        job_id: The job.
-        console: Gets a bar if it is a terminal, and plain lines otherwise.
+        console: Gets bars if it is a terminal, and plain lines otherwise.
 
-    Raises:
-        MapushError: If the process that runs the job is gone without an outcome.
+    Returns:
+        How each ended, by its name.
     """
-    run: Optional[RunDirectory] = None
-    with _Display(console) as display:
-        start = time.monotonic()
+    ended: Dict[str, Outcome] = {}
+    with Display(console, [place.job_id for place in places]) as display:
+        watches = [_Watch(place, root, display) for place in places]
         while True:
-            ended = _has_ended(place, time.monotonic() - start)
-            if run is None:
-                run = find_by_job(root, job_id, warn=_unsaid)
-                if run is not None:
-                    display.say(f"results   {run.results}")
-            if run is not None:
-                progress = read_progress(run.log)
-                if progress is not None:
-                    display.show(progress, last=ended)
-            outcome = place.outcome()
-            if outcome is not None:
-                return outcome
-            if ended:
-                raise MapushError(
-                    f"the process that ran job {job_id} is gone; see {place.path}, and submit with "
-                    f"--job-id {job_id} to go on"
-                )
+            for watch in watches:
+                if watch.place.job_id not in ended:
+                    outcome = watch.look()
+                    if outcome is not None:
+                        ended[watch.place.job_id] = outcome
+            if len(ended) == len(watches):
+                return ended
             time.sleep(_POLL_SECONDS)
 
 
-def _has_ended(place: JobFolder, seconds: float) -> bool:
-    """Whether no process runs the job any more. The outcome is written before, so read it after."""
-    if not place.has_started():
-        return seconds > _START_SECONDS
-    return not place.is_running()
+class _Watch:
+    """One job, looked at again and again."""
+
+    def __init__(self, place: JobFolder, root: Path, display: Display) -> None:
+        self.place = place
+        self._root = root
+        self._display = display
+        self._request = place.request()
+        self._run: Optional[RunDirectory] = None
+        self._began = time.monotonic()
+        self._looked = self._searched = -_LOOK_SECONDS
+        self._over_since: Optional[float] = None
+        self._read = 0
+
+    def look(self) -> Optional[Outcome]:
+        """Show what is new; how the job ended, once it has."""
+        job = self.place.job_id
+        # Asked before the outcome is read, which is written before the end.
+        fault = self._fault()
+        outcome = self.place.outcome()
+        is_last = outcome is not None or fault is not None
+        for line in self._new_lines(is_last):
+            self._display.said(job, line)
+        if self._run is None and (is_last or self._may_have_run()):
+            self._run = find_by_job(self._root, job, warn=_unsaid)
+            if self._run is not None:
+                self._display.say(job, f"results   {self._run.results}")
+        if self._run is not None:
+            progress = read_progress(self._run.log)
+            if progress is not None:
+                self._display.show(job, progress, last=is_last)
+        return outcome or fault
+
+    def _may_have_run(self) -> bool:
+        """Whether to look through all runs, which takes a while where there are many."""
+        now = time.monotonic()
+        if not self.place.run_link.is_symlink() and now - self._searched < _LOOK_SECONDS:
+            return False
+        self._searched = now
+        return True
+
+    def _fault(self) -> Optional[Outcome]:
+        """What ended the job without an outcome; None while nothing has."""
+        if self._request.cluster != SLURM:
+            return _local_fault(self.place, time.monotonic() - self._began)
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return None
+        self._looked = now
+        try:
+            state = slurm.job_state(self.place.slurm_id())
+        except MapushError as error:
+            self._display.status(self.place.job_id, str(error))
+            return None
+        self._display.status(self.place.job_id, _status(state))
+        if not state.is_over:
+            self._over_since = None
+            return None
+        self._over_since = self._over_since or now
+        if now - self._over_since < _SETTLE_SECONDS:
+            return None
+        return _slurm_fault(self.place, self._request, state)
+
+    def _new_lines(self, is_last: bool) -> List[str]:
+        """What the job has said since the last look, whole lines only."""
+        try:
+            with self.place.output.open("rb") as file:
+                file.seek(self._read)
+                data = file.read()
+        except OSError:
+            return []
+        if not is_last:
+            data = data[: data.rfind(b"\n") + 1]
+        self._read += len(data)
+        return data.decode("utf-8", errors="replace").splitlines()
+
+
+def _local_fault(place: JobFolder, seconds: float) -> Optional[Outcome]:
+    is_gone = not place.is_running() if place.has_started() else seconds > STARTING_SECONDS
+    if not is_gone or place.outcome() is not None:
+        return None
+    again = f"see {place.path}, and submit with --job-id {place.job_id} to go on"
+    return Outcome(EXIT_FAILURE, f"the process that ran job {place.job_id} is gone", again)
+
+
+def _slurm_fault(place: JobFolder, request: JobRequest, state: slurm.JobState) -> Outcome:
+    known = f"SLURM job {place.slurm_id()} has ended ({state.name}"
+    known += f", {state.reason})" if state.reason not in ("", "None") else ")"
+    nodes = f" on {state.nodes}" if state.nodes not in ("", "(null)") else ""
+    if state.reason == "DependencyNeverSatisfied":
+        why = "the job that it comes after did not complete"
+    elif state.name == "CANCELLED":
+        why = f"it was cancelled; to go on, submit with --job-id {place.job_id}"
+    elif not attempts.read(place.attempts).starts:
+        why = f"it said nothing{nodes}; does that node see {request.root}, where its log is?"
+    else:
+        why = f"see {place.output}; to go on, submit with --job-id {place.job_id}"
+    return Outcome(EXIT_FAILURE, known, why)
+
+
+def _status(state: slurm.JobState) -> str:
+    if state.name == "PENDING":
+        when = f", to start about {state.start[5:16].replace('T', ' ')}"
+        return f"queued ({state.reason}{when if state.start[:1].isdecimal() else ''})"
+    return state.name.lower()
 
 
 def _unsaid(_: str) -> None:
     """Other runs' unreadable records are no matter of this job."""
-
-
-class _Display:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._next_line = 0.0
-        self._shown: Optional[Progress] = None
-        self._bar: Optional[Bar] = None
-        if console.is_terminal:
-            self._bar = Bar(
-                TextColumn("training"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                console=console,
-            )
-            self._task = self._bar.add_task("training", total=None, figures="starting")
-
-    def __enter__(self) -> _Display:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def show(self, progress: Progress, last: bool) -> None:
-        if progress == self._shown:
-            return
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.update(
-                self._task,
-                completed=progress.update,
-                total=progress.updates,
-                figures=progress.figures(),
-            )
-        elif now >= self._next_line or last or progress.update == progress.updates:
-            self._next_line = now + _LINE_SECONDS
-            steps = "" if progress.steps is None else f"{progress.steps:>13,.0f} steps"
-            self.say(f"update {progress.update}/{progress.updates}  {steps}  {progress.figures()}")
-        else:
-            return
-        self._shown = progress

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Dict, List, Optional, Sequence, Type
+from typing import Any, Dict, List, Optional, Type
 
 from mapush.errors import RequestError
 from mapush.files import storage_errors
+from mapush.job.folder import JobFolder
+from mapush.job.request import JobRequest
 
 JOB_ID = "MAPUSH_JOB_ID"
+RESTART_COUNT = "MAPUSH_RESTART_COUNT"
 
 RELAYED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -69,34 +73,57 @@ class SignalRelay:
                 self._trainer.send_signal(number)
 
 
-def trainer_environment(job_id: str, gpus: int, devices: Optional[str]) -> Dict[str, str]:
+def script_environment(request: JobRequest) -> Dict[str, str]:
+    """What `job/enter.sh` and `job/batch.sh` go by, the same for every member of an array."""
+    return {
+        "MAPUSH_CODE": request.code,
+        "MAPUSH_ROOT": request.root,
+        "MAPUSH_GPUS": str(request.gpus),
+        "MAPUSH_CONTAINER": request.container,
+        "MAPUSH_RUNTIME": request.runtime,
+        "MAPUSH_BINDS": "\n".join(request.binds),
+        "PYTHON": request.python or sys.executable,
+        "PYTHONPATH": request.code,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def trainer_environment(
+    place: JobFolder, request: JobRequest, restart: int, gpu_devices: bool = True
+) -> Dict[str, str]:
     """The environment of a trainer.
 
     Args:
-        job_id: By it a restarted trainer finds its run.
-        gpus: How many GPUs it may use.
-        devices: `CUDA_VISIBLE_DEVICES` where the job was submitted; None if it was not set.
+        place: The job's folder.
+        request: What it asks for.
+        restart: How often the job's trainer was started before.
+        gpu_devices: Whether to say here which GPUs there are; on a cluster the scheduler does.
     """
-    environment = {**os.environ, JOB_ID: job_id, "PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
-    if gpus and devices is None:
+    environment = {**os.environ, **script_environment(request)}
+    environment.update(
+        {
+            JOB_ID: request.job_id,
+            "MAPUSH_JOB_FOLDER": str(place.path),
+            "MAPUSH_RUN_LINK": str(place.run_link),
+            RESTART_COUNT: str(restart),
+        }
+    )
+    if not gpu_devices:
+        return environment
+    if request.gpus and request.devices is None:
         environment.pop("CUDA_VISIBLE_DEVICES", None)
     else:
-        environment["CUDA_VISIBLE_DEVICES"] = (devices or "") if gpus else ""
+        environment["CUDA_VISIBLE_DEVICES"] = (request.devices or "") if request.gpus else ""
     return environment
 
 
 def run_trainer(
-    script: Path,
-    arguments: Sequence[str],
-    environment: Dict[str, str],
-    output: Path,
-    relay: SignalRelay,
+    request: JobRequest, environment: Dict[str, str], output: Path, relay: SignalRelay
 ) -> int:
-    """Run `bash <script> <arguments>` to its end.
+    """Run the task's train.sh, bare or in the job's container, to its end.
 
     Args:
-        script: A task's train.sh.
-        arguments: Options of the trainer, which win over those in the script.
+        request: What the job asks for; its arguments win over those in the script.
         environment: See `trainer_environment`.
         output: Takes what the trainer prints, at its end.
         relay: Passes signals on while the trainer runs.
@@ -105,13 +132,17 @@ def run_trainer(
         The exit code; for a trainer killed by a signal its negative number.
 
     Raises:
-        RequestError: If there is no bash.
+        RequestError: If there is no bash, or no snapshot to run.
         StorageError: If `output` cannot be written.
     """
+    enter = Path(request.code) / "job" / "enter.sh"
+    if not enter.is_file():
+        raise RequestError(f"{enter}: is not there on {socket.gethostname()}; submit again")
     with storage_errors(output), output.open("ab") as log:
         try:
             trainer = subprocess.Popen(
-                ["bash", str(script), *arguments],
+                ["bash", str(enter), "bash", str(request.script), *request.arguments],
+                cwd=request.code,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

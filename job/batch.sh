@@ -1,0 +1,196 @@
+# shellcheck shell=bash
+# The host side of a job on SLURM, sourced by its batch script: counts the starts, hands signals on,
+# and requeues once what was interrupted. It runs in the batch shell because that lives on when a
+# step or its processes are killed, and on the host because a container has no scontrol.
+#
+#   . job/batch.sh
+#   mapush_begin FOLDER        FOLDER of the job; of an array's member, without its _<index>
+#   srun ...                   the trainer
+#   mapush_end "$?"            leaves the shell with the job's exit code
+#
+# Environment: MAPUSH_CODE, MAPUSH_ROOT, PYTHON, what job/enter.sh takes, and MAPUSH_MAX_FAILURES,
+# MAPUSH_MAX_IDLE, MAPUSH_REQUEUE (0: never).
+
+MAPUSH_RUN_AGAIN=75 # the trainer has left a durable checkpoint
+MAPUSH_BLIND_RESTARTS=20 # where nobody can judge any more: restarts in all
+
+mapush_say() {
+    printf '[%(%m/%d/%y %H:%M:%S)T] job: %s\n' -1 "$*"
+}
+
+# Reads the job's state into mapush_state, mapush_restarts, mapush_preempted, mapush_end_time,
+# mapush_timed_out.
+mapush_look() {
+    local shown start limit
+    shown=$(timeout 20 scontrol -o show job "$mapush_slurm_id" 2>&1) || return 1
+    mapush_state=$(mapush_field JobState)
+    mapush_restarts=$(mapush_field Restarts)
+    [ -n "$mapush_state" ] && [ -n "$mapush_restarts" ] || return 1
+    mapush_preempted=$(mapush_field PreemptTime)
+    mapush_end_time=$(mapush_field EndTime)
+    start=$(date -d "$(mapush_field StartTime)" +%s 2>/dev/null) || start=
+    limit=$(mapush_seconds "$(mapush_field TimeLimit)")
+    mapush_timed_out=0
+    if [ -n "$start" ] && [ "$limit" -gt 0 ] && [ $(($(date +%s) - start)) -ge "$limit" ]; then
+        mapush_timed_out=1
+    fi
+}
+
+mapush_field() { # NAME; of the line in $shown
+    local word
+    for word in $shown; do
+        case $word in "$1="*) echo "${word#*=}" && return ;; esac
+    done
+}
+
+mapush_seconds() { # [DAYS-]HOURS:MINUTES:SECONDS; 0 for UNLIMITED
+    local days=0 rest=$1 h m s
+    case $rest in *-*) days=${rest%%-*} rest=${rest#*-} ;; esac
+    IFS=: read -r h m s <<<"$rest"
+    case $days$h$m$s in '' | *[!0-9]*) echo 0 ;; *) echo $((10#$days * 86400 + 10#$h * 3600 + 10#$m * 60 + 10#$s)) ;; esac
+}
+
+mapush_begin() { # FOLDER
+    MAPUSH_JOB_FOLDER=$1
+    mapush_slurm_id=$SLURM_JOB_ID
+    mapush_start=${SLURM_RESTART_COUNT:-0}
+    if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
+        # Its own number is that of the whole array for one of the members.
+        mapush_slurm_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+        MAPUSH_JOB_FOLDER=${MAPUSH_JOB_FOLDER}_$SLURM_ARRAY_TASK_ID
+    fi
+    MAPUSH_JOB_ID=${MAPUSH_JOB_FOLDER##*/}
+    MAPUSH_RUN_LINK=$MAPUSH_JOB_FOLDER/run
+    MAPUSH_NODE=${SLURMD_NODENAME:-$(hostname)}
+    mapush_stepper=
+    local attempts=$MAPUSH_JOB_FOLDER/attempts.jsonl bytes=0 starts=0
+    trap 'mapush_signal TERM' TERM
+    trap 'mapush_signal INT' INT
+    trap 'mapush_signal USR1' USR1
+    trap 'mapush_signal USR2' USR2
+    if [ ! -d "$MAPUSH_JOB_FOLDER" ]; then
+        echo "mapush: $MAPUSH_JOB_FOLDER: is not there on $MAPUSH_NODE; does this node see it?" >&2
+        exit 2
+    fi
+    [ ! -f "$attempts" ] || starts=$(grep -c '"event": "start"' "$attempts") || starts=${starts:-0}
+    [ ! -f "$MAPUSH_JOB_FOLDER/job.log" ] || bytes=$(stat -c %s "$MAPUSH_JOB_FOLDER/job.log")
+    # The starts of earlier submissions count too; a full disk may have kept some from being noted.
+    MAPUSH_RESTART_COUNT=$((starts > mapush_start ? starts : mapush_start))
+    export MAPUSH_JOB_FOLDER MAPUSH_JOB_ID MAPUSH_RUN_LINK MAPUSH_RESTART_COUNT
+    printf '\n{"event": "start", "node": "%s", "slurm": "%s", "restart": %d, "log_bytes": %d}\n' \
+        "$MAPUSH_NODE" "$mapush_slurm_id" "$mapush_start" "$bytes" >>"$attempts" ||
+        mapush_say "this start could not be noted in $attempts"
+    rm -f "$MAPUSH_JOB_FOLDER/outcome.json"
+    mapush_say "start $((MAPUSH_RESTART_COUNT + 1)) on $MAPUSH_NODE, SLURM job $mapush_slurm_id, requeued $mapush_start times"
+}
+
+# A signal that comes to this shell alone is handed on to the step.
+mapush_signal() { # NAME
+    [ -n "$mapush_stepper" ] || return
+    # Not once the job is being ended: then the step has its signal too.
+    { mapush_look && [ "$mapush_state" = RUNNING ] && scancel --signal="$1" "$mapush_slurm_id"; } &
+}
+
+# Runs the real srun so that signals are dealt with meanwhile: bash lets a trap wait for a command in
+# the foreground. In the batch script this stands for `srun`.
+srun() {
+    local code
+    command srun "$@" &
+    mapush_stepper=$!
+    wait "$mapush_stepper"
+    code=$?
+    while kill -0 "$mapush_stepper" 2>/dev/null; do
+        wait "$mapush_stepper"
+        code=$?
+    done
+    # A wait that a signal broke off as the step ended has not brought the step's own code.
+    if [ "$code" -gt 128 ]; then
+        wait "$mapush_stepper"
+        case $? in 127) ;; *) code=$? ;; esac
+    fi
+    mapush_stepper=
+    return "$code"
+}
+
+# How the job stands, in mapush_standing: `ours` to requeue, `requeued` by somebody, or `cancelled`.
+mapush_stand() {
+    until mapush_look; do
+        # Without an answer nothing can be requeued, and a job that ends now stays ended.
+        mapush_say "SLURM does not say how the job stands; asking again"
+        sleep 10
+    done
+    mapush_standing=cancelled
+    if [ "$mapush_restarts" -gt "$mapush_start" ]; then
+        mapush_standing=requeued
+    elif [ "$mapush_state" = RUNNING ] || [ "$mapush_timed_out" = 1 ]; then
+        mapush_standing=ours
+    elif [ "$mapush_preempted" != None ] && [ "$mapush_preempted" = "$mapush_end_time" ]; then
+        # A partition that cancels what it preempts. Anybody's scancel looks the same but for this,
+        # and a requeue would bring that job back.
+        mapush_standing=ours
+    fi
+}
+
+mapush_end() { # EXIT CODE OF srun
+    local code=$1 cancelled=0 verdict
+    mapush_stand
+    if [ "$mapush_standing" = requeued ]; then
+        # srun's code says nothing here: it is 0 if slurmd was killed under it.
+        mapush_say "the step has ended and SLURM has requeued the job"
+        exit "$MAPUSH_RUN_AGAIN"
+    fi
+    [ "$mapush_standing" = ours ] || cancelled=1
+    verdict=$(mapush_judge "$code" "$cancelled")
+    code=${verdict##* }
+    [ "${verdict%% *}" != requeue ] || mapush_requeue
+    exit "$code"
+}
+
+# Says `done`, `requeue` or `stop`, and the job's exit code.
+mapush_judge() { # EXIT CODE, CANCELLED
+    local options=() said
+    [ "$2" = 0 ] || options+=(--cancelled)
+    [ "${MAPUSH_REQUEUE:-1}" != 0 ] || options+=(--no-requeue)
+    # shellcheck disable=SC2153  # the batch script exports it
+    said=$(bash "$MAPUSH_CODE/job/enter.sh" bash -c 'exec "$PYTHON" -m mapush.job.settle "$@"' settle \
+        --folder "$MAPUSH_JOB_FOLDER" --root "$MAPUSH_ROOT" --code "$1" \
+        --max-failures "${MAPUSH_MAX_FAILURES:-10}" --max-idle "${MAPUSH_MAX_IDLE:-5}" "${options[@]}")
+    case $said in
+        "done "[0-9]* | "requeue "[0-9]* | "stop "[0-9]*) echo "$said" && return ;;
+    esac
+    mapush_say "the end of the trainer ($1) could not be judged" >&2
+    case $1 in
+        2 | 126 | 127) echo "stop $1" ;;
+        *)
+            if [ "$2" = 0 ] && [ "${MAPUSH_REQUEUE:-1}" != 0 ] && [ "$mapush_start" -lt "$MAPUSH_BLIND_RESTARTS" ]; then
+                echo "requeue $1"
+            else
+                echo "stop $(($1 > 0 ? $1 : 1))"
+            fi
+            ;;
+    esac
+}
+
+# Requeues once for this start, however often it is called and whoever else does.
+mapush_requeue() {
+    local marker=$MAPUSH_JOB_FOLDER/requeued-$mapush_slurm_id-$mapush_start said
+    if ! mkdir "$marker" 2>/dev/null && [ -d "$marker" ]; then
+        mapush_say "was requeued for this start already"
+        return
+    fi
+    while :; do
+        mapush_stand
+        case $mapush_standing in
+            requeued) mapush_say "requeued by SLURM" && return ;;
+            cancelled) mapush_say "cancelled meanwhile, so not requeued" && return ;;
+        esac
+        if said=$(timeout 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
+            mapush_say "requeued"
+            return
+        fi
+        # A job that ends here stays ended. If SLURM is about to preempt it, it requeues the job by
+        # itself as long as the job stays.
+        mapush_say "scontrol requeue: ${said##*: }; trying again"
+        sleep 10
+    done
+}

@@ -1,0 +1,201 @@
+"""What a cluster wants to know of a job: one typed object, read from `job/profiles/<name>.yaml`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing_extensions import Literal
+
+from mapush.errors import RequestError
+
+DEFAULT = "default"
+_SUFFIX = ".yaml"
+_MAX_BYTES = 100_000
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+# The forms that sbatch takes: with days, or without.
+_WITH_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?")
+_WITHOUT_DAYS = re.compile(r"(\d+)(?::(\d+)(?::(\d+))?)?")
+_MEMORY = re.compile(r"[1-9]\d*[KMGT]?")
+
+
+class Profile(BaseModel):
+    """How a job asks for its resources and what it runs in. Every field is an option too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    partition: Optional[str] = Field(None, description="partition, or several with commas")
+    account: Optional[str] = Field(None, description="account that is charged")
+    qos: Optional[str] = Field(None, description="quality of service")
+    reservation: Optional[str] = Field(None, description="reservation to run in")
+    constraint: Optional[str] = Field(None, description="features that the node must have")
+    nodelist: Optional[str] = Field(None, description="nodes that must be used")
+    exclude: Optional[str] = Field(None, description="nodes that must not be used")
+    time: str = Field(
+        "1-00:00:00",
+        description="time limit of one start, as sbatch takes it; a run that needs longer goes on "
+        "after a requeue",
+    )
+    cpus: int = Field(2, ge=1, le=4096, description="CPU cores per trainer")
+    memory: str = Field("8G", description="memory per node, with K, M, G or T")
+    gpu_request: Literal["gres", "gpus-per-node"] = Field(
+        "gres", description="how GPUs are asked for: --gres=gpu:N or --gpus-per-node=N"
+    )
+    gpu_type: Optional[str] = Field(None, description="kind of GPU, such as a100")
+    container: Optional[str] = Field(
+        None, description="image to train in: a .sif file, a sandbox directory, or an image name"
+    )
+    runtime: Literal["auto", "apptainer", "singularity", "docker", "podman"] = Field(
+        "auto", description="what runs the container"
+    )
+    binds: Tuple[str, ...] = Field(
+        (), description="further directories in the container, each SRC[:DST[:ro]]"
+    )
+    modules: Tuple[str, ...] = Field((), description="modules to load before the job")
+    setup: Tuple[str, ...] = Field((), description="shell lines to run before the job")
+    python: Optional[str] = Field(
+        None, description="Python of the compute nodes (default: the one that submits)"
+    )
+    requeue: bool = Field(
+        True, description="whether an interrupted job is started again; if not, it ends with 75"
+    )
+    signal: Literal["USR2", "USR1", "TERM"] = Field(
+        "USR2", description="signal that SLURM sends before the time limit"
+    )
+    signal_lead: int = Field(
+        90,
+        ge=1,
+        le=65535,
+        description="seconds before the time limit at which it is sent; SLURM may be 30 s late",
+    )
+    max_failures: int = Field(10, ge=0, le=1000, description="restarts after failures, in all")
+    max_idle: int = Field(
+        5, ge=1, le=1000, description="starts in a row without a newer checkpoint before giving up"
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:  # noqa: ANN401
+        for text in value if isinstance(value, tuple) else (value,):
+            # A line of the batch script is made of each; a second line would be another order.
+            if isinstance(text, str) and (not text.strip() or not text.isprintable()):
+                raise ValueError("must be one line of text that is not empty")
+        return value
+
+    @field_validator("time")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        if not _seconds(value):
+            raise ValueError("is no time as sbatch takes it, such as 90 (minutes) or 1-12:00:00")
+        return value
+
+    @field_validator("memory")
+    @classmethod
+    def _memory(cls, value: str) -> str:
+        if not _MEMORY.fullmatch(value):
+            raise ValueError("is no amount of memory, such as 8G or 500M")
+        return value
+
+    @property
+    def minutes(self) -> int:
+        """The time limit in minutes, a started one counted whole."""
+        return -(-_seconds(self.time) // _MINUTE)
+
+
+def profiles_folder() -> Path:
+    """Where profiles lie: `job/profiles` of the working directory, else beside the package."""
+    here = Path("job") / "profiles"
+    return here if here.is_dir() else Path(__file__).resolve().parents[2] / here
+
+
+def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
+    """Read a profile and change some of its fields.
+
+    Args:
+        name: The name of a file in `job/profiles` without its ending, or the path of one.
+        changes: Values by field that win over the file's.
+
+    Raises:
+        RequestError: If there is no such profile, or a field or value is not allowed; the message
+            lists those there are.
+    """
+    path = _path(name)
+    fields = {**_read(path), **changes}
+    known = list(Profile.model_fields)
+    unknown = sorted(str(field) for field in fields if field not in known)
+    if unknown:
+        raise RequestError(
+            f"{path}: unknown field {unknown[0][:80]!r}; there are: {', '.join(known)}"
+        )
+    try:
+        return Profile.model_validate(_without_lists(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0])
+        place = f"--{field.replace('_', '-')}" if field in changes else f"{path}: {field}"
+        raise RequestError(f"{place} {_shown(fields[field])}: {_reason(field, first)}") from None
+
+
+def _path(name: str) -> Path:
+    if name.endswith(_SUFFIX):
+        return Path(name)
+    folder = profiles_folder()
+    known = sorted(path.stem for path in folder.glob(f"*{_SUFFIX}"))
+    if name not in known:
+        listed = ", ".join(known) or "none"
+        raise RequestError(f"--profile {name!r}: there is none in {folder}/; there are: {listed}")
+    return folder / f"{name}{_SUFFIX}"
+
+
+def _read(path: Path) -> Dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; that is no profile")
+        fields = yaml.safe_load(data)
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(f"{path}: cannot be read ({reason:.200}); mend it") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise RequestError(f"{path}: is a {type(fields).__name__}, not fields with values")
+    return fields
+
+
+def _without_lists(fields: Mapping[str, Any]) -> Dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return f"{value!r:.80}"
+
+
+def _reason(field: str, error: Mapping[str, Any]) -> str:
+    if field == "time" and error["type"] == "string_type":
+        # Without quotes, YAML takes 24:00:00 for a number to the base of 60.
+        return 'write it in quotes, such as "24:00:00"'
+    return str(error["msg"]).replace("Value error, ", "").replace("Input should be", "should be")
+
+
+def _seconds(text: str) -> int:
+    """A time limit in seconds; 0 for what is none."""
+    match = _WITH_DAYS.fullmatch(text)
+    if match:
+        days, hours, minutes, seconds = _numbers(match.groups())
+        return days * _DAY + hours * _HOUR + minutes * _MINUTE + seconds
+    match = _WITHOUT_DAYS.fullmatch(text)
+    if not match:
+        return 0
+    first, second, third = _numbers(match.groups())
+    if match[3] is not None:
+        return first * _HOUR + second * _MINUTE + third
+    return first * _MINUTE + second
+
+
+def _numbers(groups: Tuple[Optional[str], ...]) -> List[int]:
+    return [int(group or 0) for group in groups]
