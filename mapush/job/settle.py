@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from mapush.arguments import Parser
-from mapush.errors import MapushError, exit_with
+from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, MapushError, exit_with
 from mapush.job import attempts
 from mapush.job.folder import JobFolder
 from mapush.job.journal import is_complete, last_words, newest_step, note
