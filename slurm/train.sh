@@ -93,8 +93,9 @@ exec >>"$folder$member/job.log" 2>&1
 
 eval "${MAPUSH_SETUP:-}"
 tasks=${SLURM_NTASKS_PER_NODE:-1}
+tasks=${tasks%%[!0-9]*}
 export PYTHON PYTHONUNBUFFERED=1 PYTHONPATH=$code MAPUSH_CODE=$code MAPUSH_ROOT=$root
-export MAPUSH_GPUS=$((${SLURM_GPUS_ON_NODE:-0} / ${tasks%%(*}))
+export MAPUSH_GPUS=$((${SLURM_GPUS_ON_NODE:-0} / tasks))
 cd "$code" || refuse "$code: cannot be entered"
 # shellcheck source=job/batch.sh
 . job/batch.sh
