@@ -104,6 +104,6 @@ if [ -n "$member" ] && [ -z "$seeded" ]; then
     mapush_say "--seed $SLURM_ARRAY_TASK_ID, from the index in the array"
     arguments+=(--seed "$SLURM_ARRAY_TASK_ID")
 fi
-srun --unbuffered --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
     bash "$code/job/enter.sh" bash "$code/task/$exp/train.sh" --root "$root" "${arguments[@]}"
 mapush_end "$?"
