@@ -9,7 +9,7 @@
 #   mapush_end "$?"            leaves the shell with the job's exit code
 #
 # Environment: MAPUSH_CODE, MAPUSH_ROOT, PYTHON, what job/enter.sh takes, and MAPUSH_MAX_FAILURES,
-# MAPUSH_MAX_IDLE, MAPUSH_REQUEUE (0: never).
+# MAPUSH_MAX_IDLE, MAPUSH_FAILURE_WAIT (see mapush/job/requeue.py), MAPUSH_REQUEUE (0: never).
 
 MAPUSH_RUN_AGAIN=75 # the trainer has left a durable checkpoint
 MAPUSH_BLIND_RESTARTS=20 # where nobody can judge any more: restarts in all
@@ -132,7 +132,7 @@ mapush_stand() {
 }
 
 mapush_end() { # EXIT CODE OF srun
-    local code=$1 cancelled=0 verdict
+    local cancelled=0 word code wait
     mapush_stand
     if [ "$mapush_standing" = requeued ]; then
         # srun's code says nothing here: it is 0 if slurmd was killed under it.
@@ -140,13 +140,12 @@ mapush_end() { # EXIT CODE OF srun
         exit "$MAPUSH_RUN_AGAIN"
     fi
     [ "$mapush_standing" = ours ] || cancelled=1
-    verdict=$(mapush_judge "$code" "$cancelled")
-    code=${verdict##* }
-    [ "${verdict%% *}" != requeue ] || mapush_requeue
+    read -r word code wait <<<"$(mapush_judge "$1" "$cancelled")"
+    [ "$word" != requeue ] || mapush_requeue "$wait"
     exit "$code"
 }
 
-# Says `done`, `requeue` or `stop`, and the job's exit code.
+# Says `done`, `requeue` or `stop`, the job's exit code, and seconds to wait before the next start.
 mapush_judge() { # EXIT CODE, CANCELLED
     local options=() said
     [ "$2" = 0 ] || options+=(--cancelled)
@@ -154,25 +153,27 @@ mapush_judge() { # EXIT CODE, CANCELLED
     # shellcheck disable=SC2153  # the batch script exports it
     said=$(bash "$MAPUSH_CODE/job/enter.sh" bash -c 'exec "$PYTHON" -m mapush.job.settle "$@"' settle \
         --folder "$MAPUSH_JOB_FOLDER" --root "$MAPUSH_ROOT" --code "$1" \
-        --max-failures "${MAPUSH_MAX_FAILURES:-10}" --max-idle "${MAPUSH_MAX_IDLE:-5}" "${options[@]}")
-    case $said in
-        "done "[0-9]* | "requeue "[0-9]* | "stop "[0-9]*) echo "$said" && return ;;
-    esac
+        --max-failures "${MAPUSH_MAX_FAILURES:-10}" --max-idle "${MAPUSH_MAX_IDLE:-5}" \
+        --failure-wait "${MAPUSH_FAILURE_WAIT:-60}" "${options[@]}")
+    if [[ $said =~ ^(done|requeue|stop)\ [0-9]+\ [0-9]+$ ]]; then
+        echo "$said"
+        return
+    fi
     mapush_say "the end of the trainer ($1) could not be judged" >&2
     case $1 in
-        2 | 126 | 127) echo "stop $1" ;;
+        2 | 126 | 127) echo "stop $1 0" ;;
         *)
             if [ "$2" = 0 ] && [ "${MAPUSH_REQUEUE:-1}" != 0 ] && [ "$mapush_start" -lt "$MAPUSH_BLIND_RESTARTS" ]; then
-                echo "requeue $1"
+                echo "requeue $1 60"
             else
-                echo "stop $(($1 > 0 ? $1 : 1))"
+                echo "stop $(($1 > 0 ? $1 : 1)) 0"
             fi
             ;;
     esac
 }
 
 # Requeues once for this start, however often it is called and whoever else does.
-mapush_requeue() {
+mapush_requeue() { # SECONDS TO WAIT
     local marker=$MAPUSH_JOB_FOLDER/requeued-$mapush_slurm_id-$mapush_start said
     if ! mkdir "$marker" 2>/dev/null && [ -d "$marker" ]; then
         mapush_say "was requeued for this start already"
@@ -185,6 +186,8 @@ mapush_requeue() {
             cancelled) mapush_say "cancelled meanwhile, so not requeued" && return ;;
         esac
         if said=$(timeout 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
+            # SLURM takes a time only once the job is requeued, and before it waits by itself.
+            [ "$1" = 0 ] || timeout 20 scontrol update "JobId=$mapush_slurm_id" "StartTime=now+$1"
             mapush_say "requeued"
             return
         fi

@@ -170,6 +170,7 @@ def _setup(requests: Sequence[JobRequest], profile: Profile, group: Path) -> Lis
         **script_environment(request),
         "MAPUSH_MAX_FAILURES": str(profile.max_failures),
         "MAPUSH_MAX_IDLE": str(profile.max_idle),
+        "MAPUSH_FAILURE_WAIT": str(profile.failure_wait),
         "MAPUSH_REQUEUE": "1" if profile.requeue else "0",
     }
     lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]

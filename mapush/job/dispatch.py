@@ -154,6 +154,7 @@ def _request(
         binds=profile.binds,
         max_failures=profile.max_failures,
         max_idle=profile.max_idle,
+        failure_wait=profile.failure_wait,
         after=tuple(after) if order.cluster == LOCAL else (),
     )
 

@@ -59,7 +59,7 @@ _CANCELLED = Outcome(EXIT_RUN_AGAIN, "stopped as asked, before its trainer was s
 
 def _until_settled(place: JobFolder, request: JobRequest, relay: SignalRelay) -> Outcome:
     root = Path(request.root)
-    policy = Policy(request.max_failures, request.max_idle)
+    policy = Policy(request.max_failures, request.max_idle, request.failure_wait)
     start_step = newest_step(root, request.job_id)
     ended: List[Attempt] = []
     while True:
@@ -75,6 +75,11 @@ def _until_settled(place: JobFolder, request: JobRequest, relay: SignalRelay) ->
         note(place.output, len(ended), verdict)
         if verdict.action is not Action.RESTART:
             return Outcome(verdict.exit_code, verdict.reason, message)
+        resume = time.monotonic() + verdict.wait
+        while time.monotonic() < resume:
+            if _is_stopped(relay):
+                return Outcome(verdict.exit_code, "stopped as asked, between two starts", message)
+            time.sleep(min(_LOOK_SECONDS, verdict.wait))
 
 
 def _is_stopped(relay: SignalRelay) -> bool:

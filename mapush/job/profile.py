@@ -75,6 +75,13 @@ class Profile(BaseModel):
     max_idle: int = Field(
         5, ge=1, le=1000, description="starts in a row without a newer checkpoint before giving up"
     )
+    failure_wait: int = Field(
+        60,
+        ge=0,
+        le=86400,
+        description="seconds before a restart after the second failure in a row without a newer "
+        "checkpoint; five times as many after each further one",
+    )
 
     @field_validator("*")
     @classmethod

@@ -39,6 +39,7 @@ class JobRequest:
     binds: Tuple[str, ...] = ()
     max_failures: int = 10
     max_idle: int = 5
+    failure_wait: int = 60
     after: Tuple[str, ...] = ()
     """Folders of jobs of this machine that must be complete first."""
     slots: str = ""

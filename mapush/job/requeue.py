@@ -15,6 +15,7 @@ from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RU
 
 # What a shell says of a command that it cannot execute or find.
 _NOT_STARTED = (126, 127)
+_WAIT_GROWTH = 5.0
 _SHELL_SIGNAL = 128  # a shell's exit code for a signal is this much more than its number
 
 
@@ -44,6 +45,10 @@ class Policy:
     """Restarts after failures, in all. Stops with a checkpoint are not failures."""
     idle: int = 5
     """Attempts one after another that leave no newer checkpoint, whatever ended them."""
+    failure_wait: float = 60.0
+    """Seconds before the next start after the second failure without progress in a row, and five
+    times as many after each further one: what stopped a trainer that had come some way, such as a
+    full disk, may pass. One that has no checkpoint yet starts again at once."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Verdict:
     exit_code: int
     reason: str
     """For people: half a line, without a full stop."""
+    wait: float = 0.0
+    """Seconds before a restart."""
 
 
 def decide(
@@ -90,7 +97,11 @@ def decide(
     if last.exit_code != EXIT_RUN_AGAIN and failures > policy.failures:
         reason = f"{ended}; all {policy.failures} restarts after failures are used up"
         return Verdict(Action.GIVE_UP, own_code, reason)
-    return Verdict(Action.RESTART, own_code, ended)
+    wait = 0.0
+    if last.exit_code != EXIT_RUN_AGAIN and last.step and idle > 1:
+        wait = policy.failure_wait * _WAIT_GROWTH ** (idle - 2)
+        ended = f"{ended}; waiting {wait:.0f} s"
+    return Verdict(Action.RESTART, own_code, ended, wait)
 
 
 def describe(exit_code: int) -> str:

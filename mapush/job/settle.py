@@ -1,7 +1,8 @@
 """`python -m mapush.job.settle`: what the end of a trainer means for its job on a cluster.
 
-`job/batch.sh` asks this after each end and does what the one word on stdout says: `done`, `requeue`
-or `stop`, followed by the job's exit code. Where there is a container this runs inside it.
+`job/batch.sh` asks this after each end and does what the first word on stdout says: `done`,
+`requeue` or `stop`; the job's exit code and the seconds to wait before the next start follow. Where
+there is a container this runs inside it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--no-requeue", action="store_true", help="an interrupted job ends")
     parser.add_argument("--max-failures", type=int, default=Policy.failures)
     parser.add_argument("--max-idle", type=int, default=Policy.idle)
+    parser.add_argument("--failure-wait", type=int, default=round(Policy.failure_wait))
     options = parser.parse_args(arguments)
     place = JobFolder(options.folder)
-    policy = Policy(options.max_failures, options.max_idle)
+    policy = Policy(options.max_failures, options.max_idle, options.failure_wait)
     verdict = settle(
         place, options.root, options.code, policy, options.cancelled, options.no_requeue
     )
-    print(WORDS[verdict.action], verdict.exit_code)  # noqa: T201
+    print(WORDS[verdict.action], verdict.exit_code, round(verdict.wait))  # noqa: T201
     return 0
 
 
