@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Dict, Optional, Sequence
+from typing import Dict, Mapping, Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -18,16 +18,16 @@ _OWN_PROGRESS = re.compile(r" *[\d,]+ / [\d,]+ steps ")
 
 
 class Display:
-    """Shows jobs by their names; with only one, the name is left out.
+    """Shows jobs by their labels; with only one job, the label is left out.
 
     Args:
         console: Where.
-        names: The jobs.
+        labels: By the jobs' names.
     """
 
-    def __init__(self, console: Console, names: Sequence[str]) -> None:
+    def __init__(self, console: Console, labels: Mapping[str, str]) -> None:
         self._console = console
-        self._several = len(names) > 1
+        self._labels = labels if len(labels) > 1 else {}
         self._shown: Dict[str, Progress] = {}
         self._next_line: Dict[str, float] = {}
         self._status: Dict[str, str] = {}
@@ -42,8 +42,8 @@ class Display:
                 TimeRemainingColumn(),
                 console=console,
             )
-            for name in names:
-                label = name if self._several else "training"
+            for name in labels:
+                label = self._labels.get(name, "training")
                 self._tasks[name] = self._bars.add_task(label, total=None, figures="starting")
 
     def __enter__(self) -> Display:
@@ -57,7 +57,7 @@ class Display:
 
     def say(self, name: str, line: str) -> None:
         """Print a line about a job."""
-        text = f"{name}: {line}" if self._several else line
+        text = f"{self._labels[name]}: {line}" if self._labels else line
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def said(self, name: str, line: str) -> None:

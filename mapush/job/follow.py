@@ -50,7 +50,7 @@ def wait(places: Sequence[JobFolder], root: Path, console: Console) -> Dict[str,
         How each ended, by its name.
     """
     ended: Dict[str, Outcome] = {}
-    with Display(console, [place.job_id for place in places]) as display:
+    with Display(console, {place.job_id: _label(place.request()) for place in places}) as display:
         watches = [_Watch(place, root, display) for place in places]
         while True:
             for watch in watches:
@@ -166,8 +166,17 @@ def _slurm_fault(place: JobFolder, request: JobRequest, state: slurm.JobState) -
 def _status(state: slurm.JobState) -> str:
     if state.name == "PENDING":
         when = f", to start about {state.start[5:16].replace('T', ' ')}"
-        return f"queued ({state.reason}{when if state.start[:1].isdecimal() else ''})"
+        why = state.reason.replace("None", "")
+        why += when if state.start[:1].isdecimal() else ""
+        return f"queued ({why.strip(', ')})" if why else "queued"
     return state.name.lower()
+
+
+def _label(request: JobRequest) -> str:
+    """What tells the members of an array apart: experiment and seed."""
+    words = request.arguments
+    seeds = [value for word, value in zip(words, words[1:]) if word == "--seed"]
+    return f"{request.exp} seed {seeds[-1]}" if seeds else request.exp
 
 
 def _unsaid(_: str) -> None:
