@@ -11,6 +11,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
@@ -31,6 +32,8 @@ __all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs
 _LOCK_SECONDS = 0.5
 # What lies in a record's place is no record: not a fault of the moment.
 _DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+
+_JOB_ID = re.compile(rb"(?<!slurm_)job_id:")
 
 _log = logging.getLogger("mapush")
 
@@ -115,7 +118,7 @@ def find_by_job(
     def may_be_owned(path: Path) -> bool:
         # Parsing a thousand records takes seconds, which a restarted job does not have.
         text = path.read_bytes()
-        return job_id.encode() in text or b"job_id:" not in text
+        return os.fsencode(job_id) in text or _JOB_ID.search(text) is None
 
     found = _recorded(root, may_be_owned, damaged.append, of_this_user=True)
     for text in damaged:
@@ -129,15 +132,38 @@ def find_by_job(
 def open_run(root: Path, text: str) -> RunDirectory:
     """The run that a user names by its results directory, its live directory or its bare name.
 
+    The id of the job that trains it or did so last, ours or SLURM's, is a name too; the run that
+    was started last counts.
+
     Raises:
         RequestError: If there is no such run; the message lists those there are.
     """
     for place in (Path(text), root / "results" / text):
         if (place / record.FILE_NAME).is_file():
             return _at(root, place)
+    owned = _owned(root, text)
+    if owned is not None:
+        return owned
     known = [run.name for run in runs(root)]
     there = f"there are {', '.join(known)}" if known else f"there are none in {root / 'results'}"
     raise RequestError(f"{text!r}: is no run (a directory with a {record.FILE_NAME}); {there}")
+
+
+def _owned(root: Path, job_id: str) -> Optional[RunDirectory]:
+    """The last run of a job by its id or by SLURM's, which may come round again."""
+
+    def may_be_owned(path: Path) -> bool:
+        return os.fsencode(job_id) in path.read_bytes()
+
+    def unsaid(_: str) -> None:
+        """Records that cannot be read are named where all runs are listed."""
+
+    found = _recorded(root, may_be_owned, unsaid) if job_id else []
+    for name in ("job_id", "slurm_job_id"):
+        for run, known in reversed(found):
+            if getattr(known.owner, name) == job_id:
+                return run
+    return None
 
 
 def _recorded(

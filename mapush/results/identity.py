@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import secrets
 import socket
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
+
+from mapush.errors import RequestError
 
 _ENDED = ("Z", "X")  # states of a process that does nothing any more
 
@@ -18,10 +21,11 @@ class Owner:
     """A process that trains, or wants to train, a run."""
 
     job_id: str
-    """SLURM job id; empty outside a job."""
+    """Given by a launcher, else SLURM's; empty outside a job."""
     restart: int
-    """How often the scheduler has restarted that job."""
+    """How often that job has been started before."""
     host: str
+    """By the operating system's name: pids can be compared only where it is equal."""
     pid: int
     process_start: Optional[int]
     """Clock ticks from boot to the start of the process; None where /proc does not tell."""
@@ -31,24 +35,39 @@ class Owner:
     """Random, so that two owners are never taken for each other."""
     since: str
     """ISO time with UTC offset."""
+    slurm_job_id: str = ""
+    """As `squeue` shows it, such as 4711 or, in an array, 4711_3; empty outside SLURM."""
+    node: str = ""
+    """What SLURM calls the machine, where the host's name may be another; never empty."""
+
+    def __post_init__(self) -> None:
+        if not self.node:
+            object.__setattr__(self, "node", self.host)
 
     @classmethod
     def current(cls, job_id: Optional[str] = None, restart: Optional[int] = None) -> Owner:
-        """This process; job and restart count come from SLURM's environment unless given."""
+        """This process; job and restart count come from SLURM's environment unless given.
+
+        Raises:
+            RequestError: If SLURM's restart count is no number.
+        """
+        host = socket.gethostname()
         return cls(
             job_id=os.environ.get("SLURM_JOB_ID", "") if job_id is None else job_id,
-            restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")) if restart is None else restart,
-            host=socket.gethostname(),
+            restart=count_in_environment("SLURM_RESTART_COUNT") if restart is None else restart,
+            host=host,
             pid=os.getpid(),
             process_start=_process_start(os.getpid()),
             namespace=_namespace(),
             token=secrets.token_hex(8),
             since=datetime.now().astimezone().isoformat(timespec="seconds"),
+            slurm_job_id=_slurm_job_id(),
+            node=os.environ.get("SLURMD_NODENAME") or host,
         )
 
     @classmethod
     def from_mapping(cls, fields: Mapping[str, Any]) -> Owner:
-        """An owner as read from a file.
+        """An owner as read from a file, which an earlier version may have written.
 
         Raises:
             ValueError: If a field is missing or of the wrong type.
@@ -62,7 +81,10 @@ class Owner:
             "namespace": (str,),
             "token": (str,),
             "since": (str,),
+            "slurm_job_id": (str,),
+            "node": (str,),
         }
+        fields = {"slurm_job_id": "", "node": fields.get("host"), **fields}
         for name, allowed in kinds.items():
             if not isinstance(fields.get(name, ()), allowed):
                 raise ValueError(f"owner.{name} is {str(fields.get(name))[:40]!r}")
@@ -87,8 +109,29 @@ class Owner:
         return state in _ENDED or start != self.process_start
 
     def __str__(self) -> str:
+        node = "" if self.node == self.host else f", node {self.node}"
         job = f"job {self.job_id}, " if self.job_id else ""
-        return f"process {self.pid} on {self.host} ({job}since {self.since})"
+        if self.slurm_job_id not in ("", self.job_id):
+            job += f"SLURM job {self.slurm_job_id}, "
+        return f"process {self.pid} on {self.host}{node} ({job}since {self.since})"
+
+
+def count_in_environment(name: str) -> int:
+    """A count that a scheduler or launcher has put into the environment; 0 where there is none.
+
+    Raises:
+        RequestError: If it is no whole number.
+    """
+    text = os.environ.get(name) or "0"
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise RequestError(f"{name}={text[:40]!r} in the environment: is no count; unset it")
+    return int(text)
+
+
+def _slurm_job_id() -> str:
+    # Every member of an array has a SLURM_JOB_ID of its own, which no user ever sees.
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _process_start(pid: int) -> Optional[int]:

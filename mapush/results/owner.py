@@ -57,11 +57,25 @@ _log = logging.getLogger("mapush")
 
 
 class Ownership:
-    """The right of this process to write a run, until it is released or lost."""
+    """The right of this process to write a run, until it is released or lost.
 
-    def __init__(self, run: RunDirectory, owner: Owner, generation: int) -> None:
+    Attributes:
+        owner: This process.
+        generation: Counts the owners that the run has had.
+        before: The token of the owner before and its last heartbeat, in seconds of the file
+            system's clock; None where there was none or its lease is damaged.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        owner: Owner,
+        generation: int,
+        before: Optional[Tuple[str, float]] = None,
+    ) -> None:
         self.owner = owner
         self.generation = generation
+        self.before = before
         self._run = run
         self._lease = _lease(run, generation)
         self._renewed = _clocks()
@@ -166,6 +180,7 @@ def acquire(
                     f"{run.name}: is being trained by {present}; wait for it to end, or stop it "
                     "and start again"
                 )
+            before = _last_heartbeat(_lease(run, newest))
             lease = _lease(run, newest + 1)
             try:
                 _create(lease, _dumps(owner, released=False))
@@ -181,7 +196,7 @@ def acquire(
                 with contextlib.suppress(FileNotFoundError):
                     _lease(run, generation).unlink()
         fsync_directory(directory)
-    return Ownership(run, owner, newest + 1)
+    return Ownership(run, owner, newest + 1, before)
 
 
 def holder(run: RunDirectory) -> Optional[Owner]:
@@ -254,6 +269,14 @@ def _living(
     # within seconds, so it is as stale as an old one.
     age = now(run.live / LEASES) - heartbeat
     return Living(other, age) if abs(age) <= stale_after else None
+
+
+def _last_heartbeat(lease: Path) -> Optional[Tuple[str, float]]:
+    owner = _owner(_read(lease))
+    try:
+        return None if owner is None else (owner.token, lease.stat().st_mtime)
+    except FileNotFoundError:
+        return None
 
 
 def _clocks() -> Tuple[float, float]:

@@ -33,9 +33,9 @@ class Interruption:
     """One time a run was stopped early, and what that cost."""
 
     time: str
-    """ISO time with UTC offset."""
+    """ISO time with UTC offset, in milliseconds; for a killed process, of its last sign of life."""
     signal: str
-    """Name of the signal, such as SIGTERM."""
+    """Name of the signal, such as SIGTERM; `killed` without one, `failed` for a fault."""
     step: int
     """Environment steps of the checkpoint that was left."""
     steps_lost: int
@@ -43,6 +43,16 @@ class Interruption:
     seconds_lost: float
     """Time those took, in seconds."""
     host: str
+    """The node, as SLURM calls it, else the host's name."""
+    seconds_away: Optional[float] = None
+    """Seconds from the interruption until a process trained again; None while none has."""
+    restart: Optional[int] = None
+    """Restart count of the interrupted process; None in records of an earlier version."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether no process has trained since, as far as is known of it."""
+        return self.seconds_away is None and self.restart is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,17 +166,28 @@ def _interruptions(items: List[Any]) -> Tuple[Interruption, ...]:
     for item in items:
         if not isinstance(item, dict):
             raise ValueError(f"an interruption is a {type(item).__name__}")
-        seconds = item.get("seconds_lost")
-        if type(seconds) not in (int, float):
-            raise ValueError(f"interruptions.seconds_lost is {str(seconds)[:40]!r}")
+        lost, away = item.get("seconds_lost"), item.get("seconds_away")
+        if type(lost) not in (int, float):
+            raise ValueError(f"interruptions.seconds_lost is {str(lost)[:40]!r}")
+        if type(away) not in (int, float, type(None)):
+            raise ValueError(f"interruptions.seconds_away is {str(away)[:40]!r}")
         found.append(
             Interruption(
                 time=_get(item, "time", str),
                 signal=_get(item, "signal", str),
                 step=_get(item, "step", int),
                 steps_lost=_get(item, "steps_lost", int),
-                seconds_lost=float(item["seconds_lost"]),
+                seconds_lost=_seconds(lost),
                 host=_get(item, "host", str),
+                seconds_away=None if away is None else _seconds(away),
+                restart=None if item.get("restart") is None else _get(item, "restart", int),
             )
         )
     return tuple(found)
+
+
+def _seconds(value: Any) -> float:  # noqa: ANN401
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"an interruption's seconds are {str(value)[:40]}...") from None

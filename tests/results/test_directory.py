@@ -217,6 +217,40 @@ def test_a_copy_of_a_finished_run_has_its_files_where_it_lies(tmp_path: Path) ->
     assert open_run(tmp_path, str(tmp_path / "backup")).current == tmp_path / "backup"
 
 
+def owned(root: Path, job: str, slurm_job: str, year: int) -> RunDirectory:
+    moment = START.replace(year=year)
+    return reserve(root, "cuboid", "t", moment, owner(job, slurm_job_id=slurm_job))
+
+
+def test_a_run_opens_by_the_id_of_its_job_and_by_slurms(tmp_path: Path) -> None:
+    newest = owned(tmp_path, "late", "55_1", 2027)
+    oldest = owned(tmp_path, "first", "55_1", 2025)
+    other = owned(tmp_path, "other", "55", 2026)
+    named = owned(tmp_path, "55_2", "56", 2024)
+    owned(tmp_path, "57", "55_2", 2028)
+    found = {text: open_run(tmp_path, text) for text in ("first", "55_1", "55", "55_2")}
+    assert found == {"first": oldest, "55_1": newest, "55": other, "55_2": named}
+
+
+@pytest.mark.parametrize("text", ["", "5", "55_", "job_id"])
+def test_a_part_of_an_id_opens_nothing(tmp_path: Path, text: str) -> None:
+    owned(tmp_path, "", "", 2025)
+    owned(tmp_path, "first", "55_1", 2025)
+    with pytest.raises(RequestError, match="is no run"):
+        open_run(tmp_path, text)
+
+
+def test_a_run_s_name_goes_before_the_id_of_a_job(tmp_path: Path) -> None:
+    run = start(tmp_path, "7")
+    start(tmp_path, run.name)
+    assert open_run(tmp_path, run.name) == run
+
+
+def test_a_job_is_not_found_by_slurms_id(tmp_path: Path) -> None:
+    owned(tmp_path, "first", "55_1", 2025)
+    assert find_by_job(tmp_path, "55_1") is None
+
+
 def test_a_name_that_is_no_run_lists_those_there_are(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(RequestError, match="there are 10-28-18_cuboid"):

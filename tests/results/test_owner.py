@@ -249,6 +249,18 @@ def test_of_a_damaged_lease_only_the_heartbeat_counts(run: RunDirectory, content
     acquire(run, owner(), now=in_seconds(100)).check()
 
 
+def test_an_owner_knows_when_the_one_before_was_last_heard_of(run: RunDirectory) -> None:
+    first = acquire(run, elsewhere())
+    assert first.before is None
+    lease = run.live / ".lease/000001"
+    os.utime(lease, (1e9, 1e9))
+    second = acquire(run, owner())
+    assert second.before == (first.owner.token, 1e9)
+    second.release()
+    (run.live / ".lease/000002").write_bytes(b"{")
+    assert acquire(run, owner(), now=in_seconds(100)).before is None
+
+
 def test_a_storage_fault_is_no_lost_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     ownership = acquire(run, owner())
 

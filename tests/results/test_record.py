@@ -23,7 +23,8 @@ RECORD = RunRecord(
     seed=1,
     versions={"mapush": "0.1.0"},
     interruptions=(
-        Interruption("2025-10-28T19:00:00+09:00", "SIGTERM", 40_000, 1_200, 0.5, "node7"),
+        Interruption("2025-10-28T19:00:00.123+09:00", "SIGTERM", 40_000, 1_200, 0.5, "n7", 9.5, 0),
+        Interruption("2025-10-28T20:00:00.123+09:00", "killed", 40_000, 0, 0.0, "n8", None, 1),
     ),
     more={"num_envs": 200},
 )
@@ -38,6 +39,40 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read_back(path: Path) -> None:
     assert record.read(path) == RECORD
     assert [each.name for each in path.parent.iterdir()] == ["run.yaml"]
+
+
+def test_an_interruption_of_an_earlier_version_is_read(path: Path) -> None:
+    fields = yaml.safe_load(path.read_bytes())
+    for each in fields["interruptions"]:
+        del each["seconds_away"], each["restart"]
+    path.write_text(yaml.safe_dump(fields))
+    for each in record.read(path).interruptions:
+        assert (each.seconds_away, each.restart, each.is_pending) == (None, None, False)
+    assert [each.is_pending for each in RECORD.interruptions] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seconds_away", "9"),
+        ("seconds_away", True),
+        ("seconds_away", 10**400),
+        ("seconds_lost", 10**400),
+        ("seconds_lost", None),
+        ("restart", "1"),
+        ("restart", True),
+        ("restart", 1.5),
+    ],
+)
+def test_a_wrong_figure_of_an_interruption_is_refused(
+    path: Path, field: str, value: object
+) -> None:
+    fields = yaml.safe_load(path.read_bytes())
+    fields["interruptions"][0][field] = value
+    path.write_text(yaml.safe_dump(fields))
+    with pytest.raises(RequestError) as caught:
+        record.read(path)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_seed_need_not_be_known(path: Path) -> None:
