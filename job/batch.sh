@@ -12,6 +12,7 @@
 # MAPUSH_MAX_IDLE, MAPUSH_FAILURE_WAIT (see mapush/job/requeue.py), MAPUSH_REQUEUE (0: never).
 
 MAPUSH_RUN_AGAIN=75 # the trainer has left a durable checkpoint
+MAPUSH_REQUEUE_TRIES=90 # every 10 s: longer than any grace time before a preemption
 MAPUSH_BLIND_RESTARTS=20 # where nobody can judge any more: restarts in all
 
 mapush_say() {
@@ -174,12 +175,12 @@ mapush_judge() { # EXIT CODE, CANCELLED
 
 # Requeues once for this start, however often it is called and whoever else does.
 mapush_requeue() { # SECONDS TO WAIT
-    local marker=$MAPUSH_JOB_FOLDER/requeued-$mapush_slurm_id-$mapush_start said
+    local marker=$MAPUSH_JOB_FOLDER/requeued-$mapush_slurm_id-$mapush_start said tried
     if ! mkdir "$marker" 2>/dev/null && [ -d "$marker" ]; then
         mapush_say "was requeued for this start already"
         return
     fi
-    while :; do
+    for ((tried = 1; tried <= MAPUSH_REQUEUE_TRIES; tried++)); do
         mapush_stand
         case $mapush_standing in
             requeued) mapush_say "requeued by SLURM" && return ;;
@@ -196,4 +197,5 @@ mapush_requeue() { # SECONDS TO WAIT
         mapush_say "scontrol requeue: ${said##*: }; trying again"
         sleep 10
     done
+    mapush_say "SLURM does not let the job be requeued; to go on: python -m mapush.submit --job-id $MAPUSH_JOB_ID"
 }

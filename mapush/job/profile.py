@@ -138,12 +138,18 @@ def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
             f"{path}: unknown field {unknown[0][:80]!r}; there are: {', '.join(known)}"
         )
     try:
-        return Profile.model_validate(_without_lists(fields))
+        profile = Profile.model_validate(_without_lists(fields))
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
         place = f"--{field.replace('_', '-')}" if field in changes else f"{path}: {field}"
         raise RequestError(f"{place} {_shown(fields[field])}: {_reason(field, first)}") from None
+    if profile.minutes * _MINUTE <= profile.signal_lead:
+        raise RequestError(
+            f"--time {profile.time}: is not longer than the {profile.signal_lead} s before its end "
+            "at which SLURM sends its signal; give more time, or less with --signal-lead"
+        )
+    return profile
 
 
 def _path(name: str) -> Path:
