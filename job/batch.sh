@@ -23,7 +23,7 @@ mapush_say() {
 # mapush_timed_out.
 mapush_look() {
     local shown start limit
-    shown=$(timeout 20 scontrol -o show job "$mapush_slurm_id" 2>&1) || return 1
+    shown=$(timeout --signal=KILL 20 scontrol -o show job "$mapush_slurm_id" 2>&1) || return 1
     mapush_state=$(mapush_field JobState)
     mapush_restarts=$(mapush_field Restarts)
     [ -n "$mapush_state" ] && [ -n "$mapush_restarts" ] || return 1
@@ -115,8 +115,12 @@ srun() {
 
 # How the job stands, in mapush_standing: `ours` to requeue, `requeued` by somebody, or `cancelled`.
 mapush_stand() {
+    local asked=0
     until mapush_look; do
-        # Without an answer nothing can be requeued, and a job that ends now stays ended.
+        # Without an answer nothing can be requeued, and a job that ends now stays ended. At first
+        # there may be only seconds.
+        asked=$((asked + 1))
+        [ "$asked" -gt 10 ] || { sleep 0.2 && continue; }
         mapush_say "SLURM does not say how the job stands; asking again"
         sleep 10
     done
@@ -134,6 +138,9 @@ mapush_stand() {
 
 mapush_end() { # EXIT CODE OF srun
     local cancelled=0 word code wait
+    # The step has ended. What is run from here on inherits this: SLURM ends a job by signalling the
+    # shell's children too, and just then they are asked what to do about it.
+    trap '' TERM INT USR1 USR2
     mapush_stand
     if [ "$mapush_standing" = requeued ]; then
         # srun's code says nothing here: it is 0 if slurmd was killed under it.
@@ -186,9 +193,9 @@ mapush_requeue() { # SECONDS TO WAIT
             requeued) mapush_say "requeued by SLURM" && return ;;
             cancelled) mapush_say "cancelled meanwhile, so not requeued" && return ;;
         esac
-        if said=$(timeout 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
+        if said=$(timeout --signal=KILL 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
             # SLURM takes a time only once the job is requeued, and before it waits by itself.
-            [ "$1" = 0 ] || timeout 20 scontrol update "JobId=$mapush_slurm_id" "StartTime=now+$1"
+            [ "$1" = 0 ] || timeout --signal=KILL 20 scontrol update "JobId=$mapush_slurm_id" "StartTime=now+$1"
             mapush_say "requeued"
             return
         fi
