@@ -258,6 +258,7 @@ class Session:
                 # A move that was broken off goes on; with `failed` the training would.
                 if self.run.read().status not in _ON_THE_WAY_HOME:
                     self.run.update(status=record.FAILED)
+            with contextlib.suppress(MapushError):
                 self.ownership.release()
             raise
 

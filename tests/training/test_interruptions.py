@@ -151,12 +151,18 @@ def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
 ) -> None:
     killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
     assert lines(log_of(tmp_path), INTERRUPTED) == []
+    # As if it had given heartbeats long after its last update, in an evaluation.
+    (log,) = tmp_path.glob("log/MQE/*/*/log.txt")
+    os.utime(log, (1e9, 1e9))
+    (lease,) = (log.parent / ".lease").iterdir()
+    heard = datetime.fromtimestamp(lease.stat().st_mtime).astimezone()
     on(monkeypatch, "n4", restart=1)
     assert train(tmp_path) == 0
     (note,) = record(tmp_path)["interruptions"]
     (line,) = lines(log_of(tmp_path), INTERRUPTED)
     assert line[:3] == ("killed", "400", "800")
     assert line[4:] == ("n3", "0", note["time"])
+    assert note["time"] == heard.isoformat(timespec="milliseconds")
     ((done, node, restart, _, away),) = lines(log_of(tmp_path), GOING_ON)
     assert (done, node, restart, away) == ("400", "n4", "1", f"{note['seconds_away']:.3f}")
     said = capsys.readouterr().out
@@ -190,6 +196,21 @@ def test_a_resume_that_is_killed_before_it_trains_brings_no_line_twice(
     assert 0 < second["seconds_away"] <= first["seconds_away"]
 
 
+def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
+    (log,) = tmp_path.glob("log/MQE/*/*/log.txt")
+    heard = datetime.fromtimestamp(log.stat().st_mtime).astimezone()
+    on(monkeypatch, "n4", restart=1)
+    killed_before(tmp_path, "mapush.results.run.RunDirectory", "update", 1)
+    on(monkeypatch, "n5", restart=2)
+    assert train(tmp_path) == 0
+    (note,) = record(tmp_path)["interruptions"]
+    assert (note["host"], note["restart"]) == ("n3", 0)
+    assert note["time"] == heard.isoformat(timespec="milliseconds")
+
+
 def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +221,21 @@ def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
     lost = [note["steps_lost"] for note in record(tmp_path)["interruptions"]]
     assert lost == [800, 0]
     assert len(lines(log_of(tmp_path), GOING_ON)) == 2
+
+
+def test_a_resume_that_is_stopped_before_it_trains_is_not_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for owner, method, call in ((PushEnvironment, "step", 6), (TrainingLoop, "run", 1)):
+        with monkeypatch.context() as patch:
+            signal_before(patch, owner, method, call, terminate)
+            assert train(tmp_path) == 75
+    assert len(lines(log_of(tmp_path), INTERRUPTED)) == 2
+    assert lines(log_of(tmp_path), GOING_ON) == []
+    assert train(tmp_path) == 0
+    first, second = record(tmp_path)["interruptions"]
+    assert (second["steps_lost"], len(lines(log_of(tmp_path), GOING_ON))) == (0, 1)
+    assert first["seconds_away"] > second["seconds_away"] > 0
 
 
 @pytest.mark.parametrize(
