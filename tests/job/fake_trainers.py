@@ -38,7 +38,7 @@ def script(folder: Path, text: str) -> Path:
 
 
 def listening(folder: Path, until: str, heard: Path) -> str:
-    """The text of a train.sh that waits for signals; its program lies in a folder, as does the fifo."""
+    """The text of a train.sh that waits for signals, with a program in a folder."""
     program = folder / "listener.py"
     program.write_text(LISTENER, encoding="utf-8")
     os.mkfifo(heard)

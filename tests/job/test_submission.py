@@ -159,13 +159,14 @@ def submit_all(workplace: Path, *options: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-# Says how many of its kind run with it, at once and after a time in which another would have started.
+# Says how many of its kind run with it, after a time in which another would have started.
 COUNTED = """
 while [ "$1" != --seed ]; do shift; done
 mkdir "$MAPUSH_ROOT/on-$2"
-until [ "$(ls -d "$MAPUSH_ROOT"/on-* | wc -l)" -ge AT_ONCE ] || [ -e "$MAPUSH_ROOT/over" ]; do sleep 0.02; done
+there() { ls -d "$MAPUSH_ROOT"/on-* | wc -l; }
+until [ "$(there)" -ge AT_ONCE ] || [ -e "$MAPUSH_ROOT/over" ]; do sleep 0.02; done
 sleep 0.7
-ls -d "$MAPUSH_ROOT"/on-* | wc -l >> "$MAPUSH_ROOT/counts"
+there >> "$MAPUSH_ROOT/counts"
 touch "$MAPUSH_ROOT/over"
 rmdir "$MAPUSH_ROOT/on-$2"
 echo "$MAPUSH_JOB_ID $2" >> "$MAPUSH_ROOT/seeds"
