@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
+import pytest
 from fake_trainers import REPOSITORY, script
 
 from mapush.job.folder import JobFolder
@@ -83,3 +88,29 @@ def scripted(root: Path, ends: Sequence[str], progress: bool) -> str:
         f'echo start >> "{root}/starts"; number=$(wc -l < "{root}/starts")\n'
         f"{save if progress else ':'}\ncase $number in\n{cases}\nesac"
     )
+
+
+@contextlib.contextmanager
+def tiny_disk(place: Path, options: str) -> Iterator[Path]:
+    """A file system of its own; where that cannot be, the test is skipped."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs takes root on Linux")
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> None:
+    """Take all space and all names that are left on a file system."""
+    with contextlib.suppress(OSError), (place / "ballast").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    with contextlib.suppress(OSError):
+        for number in range(100_000):
+            (place / f"ballast-{number}").touch()
