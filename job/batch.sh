@@ -94,11 +94,16 @@ mapush_begin() { # FOLDER
     mapush_say "start $((MAPUSH_RESTART_COUNT + 1)) on $MAPUSH_NODE, SLURM job $mapush_slurm_id, requeued $mapush_start times"
 }
 
-# A signal that comes to this shell alone is handed on to the step.
+# A signal that comes to this shell alone is handed on to the step. If it is the end of the job, the
+# requeue comes first: KILL follows TERM by 5 s, and judging may take longer on a busy node.
 mapush_signal() { # NAME
-    [ -n "$mapush_stepper" ] || return
-    # Not once the job is being ended: then the step has its signal too.
-    { mapush_look && [ "$mapush_state" = RUNNING ] && scancel --signal="$1" "$mapush_slurm_id"; } &
+    [ -n "$mapush_stepper" ] && mapush_look || return
+    if [ "$mapush_state" = RUNNING ]; then
+        scancel --signal="$1" "$mapush_slurm_id" &
+    elif [ "$1" = TERM ] && [ "${MAPUSH_REQUEUE:-1}" != 0 ]; then
+        mapush_judge_standing
+        [ "$mapush_standing" != ours ] || mapush_requeue 0
+    fi
 }
 
 # Runs the real srun so that signals are dealt with meanwhile: bash lets a trap wait for a command in
@@ -133,6 +138,10 @@ mapush_stand() {
         mapush_say "SLURM does not say how the job stands; asking again"
         sleep 10
     done
+    mapush_judge_standing
+}
+
+mapush_judge_standing() {
     mapush_standing=cancelled
     if [ "$mapush_restarts" -gt "$mapush_start" ]; then
         mapush_standing=requeued
