@@ -30,6 +30,7 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "job": {*GROUND, "arguments", "task", "results", "checkpoint"},
     "overview": {*GROUND, "task", "results", "checkpoint", "evaluation"},
+    "diagnosis": {*GROUND, "results", "checkpoint", "learner", "training", "job"},
 }
 LINES = 400
 COMMANDS_WITHOUT_TORCH = ("submit", "runs", "doctor")
@@ -88,7 +89,9 @@ def test_files_are_small() -> None:
     assert [f"{path}: {size}" for path, size in sizes.items() if size > LINES] == []
 
 
-@pytest.mark.parametrize("package", ["job", "overview", "results", "task", "checkpoint/store.py"])
+@pytest.mark.parametrize(
+    "package", ["job", "overview", "diagnosis", "results", "task", "checkpoint/store.py"]
+)
 def test_what_a_login_node_runs_imports_no_torch(package: str) -> None:
     place = PACKAGE / package
     paths = [place] if place.suffix else list(place.rglob("*.py"))
