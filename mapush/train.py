@@ -9,6 +9,7 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
+from mapush.training.interruption import SignalFlag
 from mapush.training.settings import Settings
 
 
@@ -56,13 +57,13 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
-    from mapush.training.plan import Request
-    from mapush.training.run import train
-
     words = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser().parse_args(words)
-    return train(
-        Request(
+    with SignalFlag() as flag:
+        from mapush.training.plan import Request
+        from mapush.training.run import train
+
+        request = Request(
             root=parsed.root,
             options=given(parsed, Settings),
             changes=given(parsed, Recipe),
@@ -71,7 +72,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             use_tensorboard=parsed.use_tensorboard,
             command=("python", "-m", "mapush.train", *words),
         )
-    )
+        return train(request, flag)
 
 
 if __name__ == "__main__":
