@@ -171,9 +171,9 @@ def as_user(world: World) -> Iterator[World]:
         finally:
             if world.runtime == "podman":
                 users.run("podman", "rm", "--all", "--force", "--time", "0")
-                users.run(
-                    "podman", "system", "migrate"
-                )  # ends the process that holds its namespaces
+                # Ends the process that holds its namespaces.
+                users.run("podman", "system", "migrate")
+                Path(f"/dev/shm/libpod_rootless_lock_{USER_ID}").unlink()
             namespace.communicate(timeout=SECONDS)
 
 
