@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -135,6 +136,22 @@ def test_a_damaged_copy_is_replaced(damage: object, project: Path, parent: Path)
 def test_a_killed_copy_is_not_taken_for_a_whole_one(project: Path, parent: Path) -> None:
     (parent / ".0123456789abcdef.00000000.tmp").mkdir(parents=True)
     assert content(take(project, parent)) == COPIED
+
+
+def test_a_tree_that_is_edited_while_it_is_copied_is_not_copied_in_part(
+    project: Path, parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copyfile = shutil.copyfile
+
+    def edit_and_copy(source: Path, target: Path) -> None:
+        (project / "task" / "cuboid" / "train.sh").write_text("edited")
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", edit_and_copy)
+    with pytest.raises(RequestError, match="was edited while it was copied; submit again"):
+        take(project, parent)
+    assert os.listdir(parent) == []
+    assert content(take(project, parent))["task/cuboid/train.sh"] == "edited"
 
 
 def test_without_the_scripts_of_the_checkout_jobs_are_refused(project: Path, parent: Path) -> None:
