@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import Parser, add_fields, add_profile, add_root, given, profile_changes
+from mapush.arguments import Parser, add_fields, add_root, given
 from mapush.diagnosis.examine import examine
 from mapush.diagnosis.finding import losses
 from mapush.diagnosis.question import Question
@@ -16,6 +16,7 @@ from mapush.diagnosis.space import checkpoint_bytes, space_of_a_run
 from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, RequestError, exit_with
 from mapush.job import slurm
 from mapush.job.profile import load_profile
+from mapush.job.profile_options import add_profile, profile_changes
 from mapush.job.request import LOCAL, SLURM
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.overview.tables import screen
