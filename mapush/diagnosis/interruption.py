@@ -221,7 +221,7 @@ def _lead(limit: int, lead: int) -> Finding:
             name,
             LOSS,
             f"{what}; SLURM may be {_EARLY} s early with it",
-            cost="each start is stopped as it begins, and the run never ends",
+            cost="each start may be stopped as it begins, and the run never ends",
             mend="a longer --time",
         )
     if lead < _ADVISED_LEAD:

@@ -63,11 +63,11 @@ def examine_node(question: Question) -> Tuple[List[Finding], bool]:
         return [Finding(SECTION, "compute node", WARNING, what)], False
     try:
         answer = _run(place, token, question)
-        written = _written(place, token)
+        facts = read_facts(answer.out)
+        written = "node" in facts and _written(place, token)
     finally:
         with contextlib.suppress(OSError, Overdue, Died):
             bounded(_STORAGE_SECONDS, lambda: shutil.rmtree(place, ignore_errors=True))
-    facts = read_facts(answer.out)
     if "node" not in facts:
         cost = "unknown what jobs meet there"
         mend = "--node-wait SECONDS waits longer for a free one"

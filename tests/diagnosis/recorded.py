@@ -64,7 +64,7 @@ Partitions=low,lowng  BootTime=2026-11-23T17:22:45 CfgTRES=cpu=16,mem=64000M,bil
 NodeName=n3 Arch=x86_64 CoresPerSocket=1  CPUAlloc=0 CPUEfctv=64 CPUTot=64 CPULoad=2.10 \
 AvailableFeatures=(null) ActiveFeatures=(null) Gres=(null) NodeAddr=127.0.0.1 NodeHostName=vm \
 RealMemory=256000 State=DOWN*+DRAIN Partitions=low  BootTime=2026-11-23T17:22:45 \
-Reason=State=IDLE is what it should be [root@2026-11-23T17:22:45]
+Reason=taken out by hand, State=IDLE is to come [root@2026-11-23T17:22:45]
 """
 
 MOUNTS = r"""

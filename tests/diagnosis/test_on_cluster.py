@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
@@ -11,6 +12,7 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from tests.cluster.cluster import Cluster, unavailable
+from tests.support import PROJECT
 
 # Read before the tests' own environment is cleared. Set where a missing SLURM is a failure.
 REQUIRED = os.environ.get("MAPUSH_REQUIRE_CLUSTER") == "1"
@@ -28,9 +30,20 @@ def cluster() -> Iterator[Cluster]:
 
 
 def look(cluster: Cluster, root: Path, *options: str) -> Dict[str, Any]:
-    command = (sys.executable, "-m", "mapush.doctor", "--root", str(root), "--json")
-    said = cluster.run(*command, "--time", "60", *options, check=False)
-    content = json.loads(said)
+    command = [sys.executable, "-m", "mapush.doctor", "--root", str(root), "--json"]
+    done = subprocess.run(
+        [*command, "--time", "60", *options],
+        cwd=PROJECT,
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    content = json.loads(done.stdout)
+    assert content["loses_work"] == bool(done.returncode)
     return {
         **content,
         "levels": {f"{f['section']}: {f['name']}": f["level"] for f in content["findings"]},
@@ -63,7 +76,7 @@ def test_a_sound_cluster_loses_nothing_as_seen_from_a_node_too(
         (["--constraint", "moon"], ["slurm: nodes of low", "slurm: sbatch --test-only"]),
         (["--reservation", "moon"], ["slurm: sbatch --test-only"]),
         (["--time", "5:00:00"], ["slurm: time limit in low"]),
-        (["--time", "2"], ["slurm: signal before the time limit"]),
+        (["--time", "2", "--signal-lead", "70"], ["slurm: signal before the time limit"]),
         (["--on-node", "--python", "/nosuch"], ["node: Python"]),
     ],
 )
