@@ -27,10 +27,20 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("", ["--exp", "required"]),
+        ("", ["--exp is missing"]),
         ("--exp sphere", ["'sphere'", "Tblock, cuboid, cylinder"]),
         ("--exp ../task/cuboid", ["'../task/cuboid'", "there are"]),
-        ("--exp cuboid --gpus 2", ["--gpus 2", "ask for 1"]),
+        ("--exp cuboid --gpus 2", ["--gpus 2", "one GPU of one node"]),
+        ("--exp cuboid --gpus 9", ["--gpus 9", "one GPU of one node"]),
+        ("--exp cuboid --nodes 2", ["--nodes 2", "one GPU of one node"]),
+        ("--exp cuboid cuboid", ["given twice"]),
+        ("--exp cuboid --seeds 1 1", ["given twice"]),
+        ("--exp cuboid --seeds 1 2 --seed 3", ["--seed and --seeds"]),
+        ("--exp cuboid cylinder --exp_name x", ["--exp_name"]),
+        ("--exp cuboid cylinder --run x", ["--run"]),
+        ("--exp cuboid --max-running 0", ["--max-running 0"]),
+        ("--exp cuboid --after 12", ["'12'"]),
+        ("--exp cuboid --profile moon", ["--profile 'moon'", "default"]),
         ("--exp cuboid --gpus -1", ["--gpus -1"]),
         ("--exp cuboid --gpus two", ["--gpus", "'two'"]),
         ("--exp cuboid --num_envs 0", ["--num_envs 0", "from 1"]),
@@ -42,9 +52,9 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--exp cuboid --learner best", ["--learner 'best'", "native"]),
         ("--exp cuboid --recipe secret", ["--recipe 'secret'", "default"]),
         ("--exp cuboid --exp_name a/b", ["--exp_name 'a/b'"]),
-        ("--exp cuboid --checkpoint gone.pt", ["--checkpoint gone.pt"]),
+        ("--exp cuboid --checkpoint gone.pt", ["gone.pt: is not there"]),
         ("--exp cuboid --cluster moon", ["--cluster", "'moon'", "local"]),
-        ("--exp cuboid --job-id ../other", ["--job-id '../other'"]),
+        ("--exp cuboid --job-id ../other", ["'../other'", "there is none"]),
         ("--exp cuboid --root task/cuboid/config.py", ["config.py", "move it away"]),
     ],
 )
@@ -52,7 +62,7 @@ def test_a_wrong_request_is_one_line_with_exit_code_2_and_writes_nothing(
     options: str, words: List[str], workplace: Path
 ) -> None:
     with pytest.raises(MapushError) as caught:
-        submit.main(options.split())
+        submit.main(["--cluster", "local", *options.split()])
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     for word in words:
@@ -95,21 +105,23 @@ def test_the_help_lists_the_options(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sbatch", "gpus", "words"),
+    ("options", "words"),
     [
-        (False, 0, []),
-        (False, 1, ["runs on the CPU, --gpus 1 changes nothing"]),
-        (True, 0, ["this version runs jobs on this machine only"]),
+        ("", []),
+        ("--gpus 1", ["runs on the CPU, --gpus 1 changes nothing"]),
+        ("--partition low --time 60", ["--partition, --time changes nothing"]),
+        ("--max-failures 3", []),
     ],
 )
 def test_what_a_user_may_not_expect_is_said(
-    sbatch: bool, gpus: int, words: List[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, words: List[str], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", str(workplace))
-    if sbatch:
-        (workplace / "sbatch").write_text("#!/bin/sh\n", encoding="utf-8")
-        (workplace / "sbatch").chmod(0o755)
-    lines = submit.remarks(gpus)
-    assert len(lines) == len(words)
-    for line, word in zip(lines, words):
+    script = workplace / "task" / "cuboid" / "train.sh"
+    script.write_text("exit 0\n", encoding="utf-8")
+    command = f"--exp cuboid --cluster local --wait {options}".split()
+    assert submit.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = lines[: next(i for i, line in enumerate(lines) if line.startswith("job"))]
+    assert len(said) == len(words)
+    for line, word in zip(said, words):
         assert word in line
