@@ -11,6 +11,7 @@ import pytest
 
 from mapush import submit
 from mapush.errors import MapushError
+from mapush.job.profile import Profile
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -41,6 +42,24 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--exp cuboid --max-running 0", ["--max-running 0"]),
         ("--exp cuboid --after 12", ["'12'"]),
         ("--exp cuboid --profile moon", ["--profile 'moon'", "default"]),
+        ("--exp cuboid --profile gone.yaml", ["gone.yaml: cannot be read"]),
+        ("--exp cuboid --time 99x", ["--time '99x'", "is no time"]),
+        ("--exp cuboid --time 2 --signal-lead 300", ["--time 2", "--signal-lead 300"]),
+        ("--exp cuboid --memory lots", ["--memory 'lots'", "8G"]),
+        ("--exp cuboid --cpus 0", ["--cpus 0", "1"]),
+        ("--exp cuboid --cpus two", ["--cpus", "'two'"]),
+        ("--exp cuboid --gpu-request tpu", ["--gpu-request 'tpu'", "'gres' or 'gpus-per-node'"]),
+        ("--exp cuboid --runtime rkt", ["--runtime 'rkt'", "'podman'"]),
+        ("--exp cuboid --signal KILL", ["--signal 'KILL'", "'TERM'"]),
+        ("--exp cuboid --requeue perhaps", ["--requeue", "'perhaps'"]),
+        ("--exp cuboid --partition=", ["--partition ''", "not empty"]),
+        ("--exp cuboid --gpu_request gres", ["--gpu_request"]),
+        ("--exp cuboid --partitio low", ["--partitio"]),
+        ("--exp cuboid --seeds one", ["--seeds", "'one'"]),
+        ("--exp cuboid --seeds -1", ["--seed -1"]),
+        ("--exp cuboid --seeds 1 2 --run x", ["--run", "only one job"]),
+        ("--exp cuboid --root a:b", ["a:b'", "colon"]),
+        ("--exp cuboid --job-id 12", ["job '12': there is none in"]),
         ("--exp cuboid --gpus -1", ["--gpus -1"]),
         ("--exp cuboid --gpus two", ["--gpus", "'two'"]),
         ("--exp cuboid --num_envs 0", ["--num_envs 0", "from 1"]),
@@ -95,13 +114,59 @@ def test_the_command_prints_one_line_and_no_traceback(workplace: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_the_help_lists_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_the_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # a narrower help breaks lines at hyphens
     with pytest.raises(SystemExit) as caught:
         submit.main(["--help"])
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    for option in ("--exp", "--gpus", "--wait", "--root", "--cluster", "--job-id"):
-        assert option in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    own = "exp seeds job-id again root cluster gpus nodes max-running after wait dry-run profile"
+    fields = [name.replace("_", "-") for name in Profile.model_fields]
+    for option in (*own.split(), *fields):
+        assert f" --{option} " in shown.replace("]", " ").replace("[", " ")
+    # Each field says what it is, and its default.
+    for field in Profile.model_fields.values():
+        default = "none" if field.default in (None, ()) else field.default
+        assert f"{field.description} (default: {default})" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "tails"),
+    [
+        ("--exp cuboid", [""]),
+        ("--exp cuboid --seed 7", [" --seed 7"]),
+        ("--exp cuboid --seeds 7", [" --seed 7"]),
+        ("--exp cuboid --seeds 1 2 --sim mujoco", [f" --sim mujoco --seed {n}" for n in (1, 2)]),
+        ("--exp cuboid cylinder", ["", ""]),
+        ("--exp cuboid cylinder --seeds 1 2", [" --seed 1", " --seed 2", " --seed 1", " --seed 2"]),
+        ("--exp cuboid --checkpoint a.pt", [" --checkpoint {here}/a.pt"]),
+        ("--exp cuboid --checkpoint=a.pt", [" --checkpoint={here}/a.pt"]),
+        ("--exp cuboid --run task", [" --run {here}/task"]),
+        ("--exp cuboid --run 11-23-18_cuboid", [" --run 11-23-18_cuboid"]),
+    ],
+)  # fmt: skip
+def test_each_run_gets_the_trainers_options_with_paths_in_full(
+    options: str, tails: List[str], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "a.pt").touch()
+    submit.main(["--cluster", "local", "--dry-run", *options.split()])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(tails)
+    for line, tail in zip(lines, tails):
+        assert line.partition(" --root ")[2] == f"{workplace}{tail.format(here=workplace)}"
+    assert sorted(os.listdir(workplace)) == ["a.pt", "task"]
+
+
+def test_the_root_is_that_of_the_environment_unless_given(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAPUSH_ROOT", "some where")
+    submit.main(["--cluster", "local", "--dry-run", "--exp", "cuboid"])
+    assert f" --root '{workplace}/some where'\n" in capsys.readouterr().out
+    submit.main(["--cluster", "local", "--dry-run", "--exp", "cuboid", "--root", "/elsewhere"])
+    assert " --root /elsewhere\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
