@@ -24,11 +24,9 @@ REQUIRED = os.environ.get("MAPUSH_REQUIRE_CLUSTER") == "1"
 SCRIPT = Path(__file__).with_name("cluster.sh")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
 PACKAGES = "slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
-RUNNING = ("RUNNING",)
 WAITING = ("PENDING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED")
 
 _FIELD = re.compile(r"(\w+)=(\S*)")
-_POLL = 0.2  # seconds; every look at SLURM costs a process
 _Value = TypeVar("_Value")
 
 
@@ -43,8 +41,8 @@ def unavailable() -> str:
     return f"{', '.join(missing)} not found; apt-get install {PACKAGES}" if missing else ""
 
 
-def wait_for(what: str, get: Callable[[], _Value], seconds: float) -> _Value:
-    """Ask again and again until the answer is true.
+def wait_for(what: str, get: Callable[[], _Value], seconds: float, every: float = 0.2) -> _Value:
+    """Ask every so many seconds until the answer is true.
 
     Raises:
         Overdue: If it is not within that time.
@@ -56,7 +54,7 @@ def wait_for(what: str, get: Callable[[], _Value], seconds: float) -> _Value:
             return value
         if time.monotonic() > deadline:
             raise Overdue(f"{what}: not within {seconds:.0f} s")
-        time.sleep(_POLL)
+        time.sleep(every)
 
 
 class Cluster:
@@ -130,7 +128,14 @@ class Cluster:
             self._free.put(number)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
-        """What a command prints in the project's directory, as a user of this cluster."""
+        """What a command prints in the project's directory, as a user of this cluster.
+
+        Raises:
+            AssertionError: If it fails and must not.
+            Overdue: If the cluster has been stopped, as after Ctrl-C.
+        """
+        if not self.is_up:
+            raise Overdue("the cluster was stopped")
         done = subprocess.run(
             command,
             cwd=PROJECT,
@@ -171,7 +176,8 @@ class Cluster:
 
     def revive(self, node: str) -> None:
         """Start a node's slurmd where it has ended, and use the node again."""
-        self._script("node", node)
+        if self.is_up:
+            self._script("node", node)
 
     def signalled(self, job: str, since: float) -> Optional[Tuple[float, int]]:
         """When SLURM first signalled a job after some moment, and which signal that was.
