@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import List, Sequence
+from typing import Callable, Iterator, List, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -79,6 +81,25 @@ def run_submit(
     with start_submit(workplace, *options, program=program) as process:
         out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def meanwhile(action: Callable[[], None]) -> Iterator[None]:
+    """Do something on another thread; it must be over soon after the block."""
+    failures: List[BaseException] = []
+
+    def act() -> None:
+        try:
+            action()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=30)
+    assert not thread.is_alive(), "it still waits for what does not happen"
+    assert not failures, failures[0]
 
 
 def field(output: str, name: str) -> str:

@@ -3,13 +3,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from fake_trainers import listening
+from fake_trainers import listening, meanwhile
 from made_jobs import JOB, end_of, make_job, make_run, said, scripted, starts
 
 from mapush.errors import OwnershipError, RequestError
@@ -119,10 +118,8 @@ def test_a_preemption_signal_restarts_and_a_stop_signal_ends_the_job(
 
     (tmp_path / "signals").write_text(f"{sent[0]}\n", encoding="utf-8")
     place = make_job(tmp_path, text)
-    sender = threading.Thread(target=send)
-    sender.start()
-    code = run_job(str(place.path))
-    sender.join()
+    with meanwhile(send):
+        code = run_job(str(place.path))
     assert code == 75
     assert starts(tmp_path) == count
     assert "stopped as asked" in end_of(place).reason
@@ -139,10 +136,8 @@ def test_a_stop_signal_between_two_starts_is_not_waited_out(tmp_path: Path) -> N
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    sender = threading.Thread(target=stop)
-    sender.start()
-    code = run_job(str(place.path))
-    sender.join()
+    with meanwhile(stop):
+        code = run_job(str(place.path))
     assert (code, starts(tmp_path)) == (1, 2)
     assert end_of(place).reason == "stopped as asked, between two starts"
 
@@ -192,11 +187,8 @@ def other_job(root: Path, outcome: Optional[Outcome]) -> JobFolder:
 def test_a_job_starts_when_the_one_before_it_is_complete(tmp_path: Path) -> None:
     other = other_job(tmp_path, None)
     place = make_job(tmp_path, f'echo start >> "{tmp_path}/starts"', after=(str(other.path),))
-    with other.hold():
-        waiting = threading.Thread(target=run_in_thread, args=(place,))
-        waiting.start()
+    with other.hold(), meanwhile(lambda: run_in_thread(place)):
         other.write_outcome(Outcome(0, "the trainer is done", ""))
-        waiting.join(timeout=30)
     assert end_of(place).exit_code == 0
     assert starts(tmp_path) == 1
 
@@ -234,11 +226,8 @@ def test_a_job_that_waits_can_be_cancelled(waits_for: str, tmp_path: Path) -> No
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with other.hold():
-        sender = threading.Thread(target=stop)
-        sender.start()
+    with other.hold(), meanwhile(stop):
         assert run_job(str(place.path)) == 75
-        sender.join()
     assert "before its trainer was started" in end_of(place).reason
     assert not (tmp_path / "starts").exists()
 

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from fake_trainers import listening
+from fake_trainers import listening, meanwhile
 from made_jobs import JOB, make_job, make_request
 
 from mapush.errors import RequestError, StorageError
@@ -63,11 +62,8 @@ def test_every_signal_reaches_the_trainer_once(tmp_path: Path) -> None:
             acknowledged.append(next(lines).strip())
 
     before = [signal.getsignal(number) for number in RELAYED]
-    sender = threading.Thread(target=send_one_after_the_other)
-    sender.start()
-    with SignalRelay() as relay:
+    with meanwhile(send_one_after_the_other), SignalRelay() as relay:
         code = run(text, tmp_path, relay)
-    sender.join()
     assert code == 75
     assert acknowledged == ["ready", *names]
     assert (tmp_path / "job.log").read_text(encoding="utf-8").split() == names
