@@ -78,7 +78,7 @@ class OpenRLLearner:
         with torch.no_grad():
             self._log_std.fill_(math.log(recipe.initial_std))
         self._check: Callable[[], None] = lambda: None
-        self._algorithm = _interruptible(package.PPOAlgorithm, lambda: self._check())(
+        self._algorithm = _interruptible(package.PPOAlgorithm, self._stop_if_asked)(
             config, self.module, agent_num=robots, device=device
         )
         self._buffer = make_buffer(package, config, self.architecture)
@@ -244,6 +244,9 @@ class OpenRLLearner:
             ) from None
         self._buffer.data.step = 0
         self._pending = None
+
+    def _stop_if_asked(self) -> None:
+        self._check()
 
     def _seen(self, observation: torch.Tensor) -> np.ndarray:
         return encode(observation, self.architecture.angles).cpu().numpy()
