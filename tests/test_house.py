@@ -30,6 +30,10 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "job": {*GROUND, "task", "results", "checkpoint"},
     "overview": {*GROUND, "task", "results", "checkpoint", "evaluation"},
+    "export": {
+        *GROUND,
+        *("task", "results", "checkpoint", "learner", "evaluation", "overview"),
+    },
 }
 LINES = 400
 COMMANDS_WITHOUT_TORCH = ("submit", "runs", "doctor")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from mapush.errors import CheckpointError, RequestError
-from mapush.learner.network import Actor, Architecture, Critic, check_weights, encode
-from mapush.learner.openrl_adam import Part, joint_state, load_joint_state
+from mapush.learner.network import Architecture, encode
+from mapush.learner.openrl_networks import Networks
 from mapush.learner.openrl_package import (
     check_recipe,
     import_openrl,
@@ -21,8 +20,6 @@ from mapush.learner.openrl_package import (
     make_module,
 )
 from mapush.learner.recipe import Recipe
-
-_NORMALIZER = ("running_mean", "running_mean_sq", "debiasing_term")
 
 
 class OpenRLLearner:
@@ -71,12 +68,11 @@ class OpenRLLearner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.module = make_module(package, config, self.architecture, device)
-        self._policy: nn.Module = self.module.models["policy"]
-        self._critic: nn.Module = self.module.models["critic"]
-        self._normalizer = self.module.get_critic_value_normalizer()
+        self._networks = Networks(self.module, self.architecture)
+        self._normalizer = self._networks.normalizer
         self._normalizer.beta = recipe.normalizer_decay
         with torch.no_grad():
-            self._log_std.fill_(math.log(recipe.initial_std))
+            self._networks.log_std.fill_(math.log(recipe.initial_std))
         self._check: Callable[[], None] = lambda: None
         self._algorithm = _interruptible(package.PPOAlgorithm, self._stop_if_asked)(
             config, self.module, agent_num=robots, device=device
@@ -89,10 +85,6 @@ class OpenRLLearner:
             generator = torch.Generator(device=device)
             generator.manual_seed(seed)
             self._rng["learner_cuda"] = generator.get_state()
-
-    @property
-    def _log_std(self) -> torch.Tensor:
-        return self._policy.get_parameter("act.action_out.logstd._bias")
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
@@ -146,9 +138,7 @@ class OpenRLLearner:
         """Run OpenRL's epochs over its buffer."""
         share = 1.0 + (self.recipe.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
         rate = self.recipe.learning_rate * share
-        for optimizer in self.module.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        self._networks.set_learning_rate(rate)
         if self._pending is not None:
             self._insert(self._seen(observation))
             self._pending = None
@@ -179,7 +169,7 @@ class OpenRLLearner:
             "actor_grad_norm": float(told["actor_grad_norm"]),
             "critic_grad_norm": float(told["critic_grad_norm"]),
             "learning_rate": rate,
-            "action_std": float(self._log_std.detach().exp().mean()),
+            "action_std": float(self._networks.log_std.detach().exp().mean()),
         }
 
     @torch.no_grad()
@@ -196,40 +186,17 @@ class OpenRLLearner:
         Nothing of the buffer matters at an update boundary: it is filled anew from its first row.
         The tensors are the live ones: whoever keeps them past the next update copies them.
         """
-        return {
-            "actor_network": dict(self._policy.state_dict()),
-            "critic_network": {
-                name: value
-                for name, value in self._critic.state_dict().items()
-                if not name.startswith("value_normalizer.")
-            },
-            # On a GPU these are plain tensors, which OpenRL's own state_dict leaves out.
-            "value_normalizer": {
-                name: getattr(self._normalizer, name).detach() for name in _NORMALIZER
-            },
-            "optimizer_state": joint_state(self._optimizers()),
-            "network_architecture": self.architecture.as_dict(),
-            "rng": dict(self._rng),
-        }
+        return {**self._networks.state_dict(), "rng": dict(self._rng)}
 
     def load_weights(self, state: Mapping[str, Any]) -> None:
         """Take over networks and value normaliser alone, as from a published checkpoint."""
-        with torch.device("meta"):
-            actor, critic = Actor(self.architecture), Critic(self.architecture)
-        check_weights(actor, state["actor_network"], "actor_network")
-        check_weights(critic, state["critic_network"], "critic_network")
-        self._policy.load_state_dict(dict(state["actor_network"]))
-        # Not strict, for OpenRL counts the normaliser among the critic's parameters on a CPU.
-        self._critic.load_state_dict(dict(state["critic_network"]), strict=False)
-        with torch.no_grad():
-            for name in _NORMALIZER:
-                getattr(self._normalizer, name).copy_(state["value_normalizer"][name])
+        self._networks.load_weights(state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore an update boundary exactly, also one of the native learner on the CPU."""
         try:
             self.load_weights(state)
-            load_joint_state(self._optimizers(), state["optimizer_state"])
+            self._networks.load_optimizers(state)
             rng = {name: state["rng"][name].cpu() for name in self._rng}
             for name, value in rng.items():
                 # Refuses what is no generator's state.
@@ -280,18 +247,6 @@ class OpenRLLearner:
                 self._rng["learner"] = torch.get_rng_state()
                 if cuda:
                     self._rng["learner_cuda"] = torch.cuda.get_rng_state(self._device)
-
-    def _optimizers(self) -> List[Part]:
-        """OpenRL's optimisers, each with its parameters in the native learner's order."""
-        with torch.device("meta"):
-            shapes = {"policy": Actor(self.architecture), "critic": Critic(self.architecture)}
-        return [
-            (
-                self.module.optimizers[key],
-                [self.module.models[key].get_parameter(name) for name, _ in net.named_parameters()],
-            )
-            for key, net in shapes.items()
-        ]
 
 
 def _interruptible(algorithm: Any, check: Callable[[], None]) -> Any:  # noqa: ANN401
