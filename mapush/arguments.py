@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             RequestError: always.
         """
-        raise RequestError(f"{message}; see python -m {self.prog} --help")
+        raise RequestError(f"{' '.join(message.split())}; see python -m {self.prog} --help")
 
 
 def truth(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
+from mapush.training.interruption import SignalFlag
 from mapush.training.settings import Settings
 
 
@@ -28,7 +29,9 @@ def build_parser() -> Parser:
         help="module.pt that a new run starts from; steps count on from its own",
     )
     start.add_argument(
-        "--run", metavar="NAME", help="go on with this run, from its newest valid checkpoint"
+        "--run",
+        metavar="NAME",
+        help="go on with this run, from its newest valid checkpoint; its job's id names it too",
     )
     add_root(start)
     start.add_argument(
@@ -54,13 +57,13 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
-    from mapush.training.plan import Request
-    from mapush.training.run import train
-
     words = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser().parse_args(words)
-    return train(
-        Request(
+    with SignalFlag() as flag:
+        from mapush.training.plan import Request
+        from mapush.training.run import train
+
+        request = Request(
             root=parsed.root,
             options=given(parsed, Settings),
             changes=given(parsed, Recipe),
@@ -69,7 +72,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             use_tensorboard=parsed.use_tensorboard,
             command=("python", "-m", "mapush.train", *words),
         )
-    )
+        return train(request, flag)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -23,6 +24,8 @@ from mapush.job.request import JobRequest
 from mapush.job.slurm import first_line
 from mapush.job.step import run_step
 from mapush.job.trainer_process import script_environment
+
+_REFUSED = "Batch job submission failed"  # by a controller that has answered
 
 
 def submit(
@@ -65,9 +68,7 @@ def submit(
             else:
                 jobs = executor.map_array(run_step, folders)
     except (FailedJobError, FailedSubmissionError) as error:
-        raise RequestError(
-            f"sbatch refuses the job: {_complaint(str(error))} (--cluster local runs it here)"
-        ) from None
+        raise RequestError(f"sbatch refuses the job: {_complaint(str(error))}") from None
     slurm_ids = [str(job.job_id) for job in jobs]
     for place, slurm_id in zip(places, slurm_ids):
         place.write_slurm_id(slurm_id)
@@ -111,6 +112,10 @@ def _executor(
         raise RequestError(
             f"--root {request.root!r}: SLURM takes % and \\ in a path for its own signs"
         )
+    if not str(group).isprintable():
+        raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
+    if shutil.which("srun") is None:
+        raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     python = request.python or sys.executable
     executor = SlurmExecutor(folder=str(group), python=shlex.quote(python))
     log = f"{group}{'_%a' if len(places) > 1 else ''}/job.log"
@@ -175,11 +180,12 @@ def _setup(requests: Sequence[JobRequest], profile: Profile, group: Path) -> Lis
     }
     lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     batch = Path(request.code) / "job" / "batch.sh"
-    missing = f'"mapush: {batch}: is not there on $(hostname); does this node see it?"'
+    # In words of its own: a path may hold what a shell would run between double quotes.
+    missing = f"mapush: {batch}: is not there on"
     lines += [
         f"cd {shlex.quote(request.code)} && . {shlex.quote(str(batch))} || "
         + "{ "
-        + f"echo {missing} >&2; exit 2; "
+        + f'echo {shlex.quote(missing)} "$(hostname); does this node see it?" >&2; exit 2; '
         + "}",
         f"mapush_begin {shlex.quote(str(group))}",
     ]
@@ -189,4 +195,6 @@ def _setup(requests: Sequence[JobRequest], profile: Profile, group: Path) -> Lis
 def _complaint(text: str) -> str:
     """What sbatch said, out of submitit's report of the whole command."""
     found = re.search(r"(sbatch: .*)", text, re.DOTALL)
-    return first_line(found[1] if found else text)
+    said = first_line(found[1] if found else text)
+    hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
+    return f"{said}{hint}"

@@ -1,22 +1,31 @@
-"""Signals become a flag; the last update boundary is kept so that it can be saved at any moment."""
+"""Signals become a flag that is looked at between two pieces of work.
+
+Without torch: a trainer enters the flag before it imports anything that takes seconds, since a
+signal that comes before that kills it.
+"""
 
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType, TracebackType
-from typing import Any, Dict, Mapping, Optional, Type
-
-import torch
+from typing import Any, Dict, Optional, Type
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Interrupted(Exception):
-    """Raised between two pieces of work after a signal has come in."""
+    """Raised between two pieces of work after a signal has come in.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: The signal's.
+        moment: When it came in, in seconds since the epoch.
+    """
+
+    def __init__(self, name: str, moment: float) -> None:
         super().__init__(f"interrupted by {name}")
         self.signal = name
+        self.moment = moment
 
 
 class SignalFlag:
@@ -27,6 +36,7 @@ class SignalFlag:
 
     def __init__(self) -> None:
         self.name: Optional[str] = None
+        self._moment = 0.0
         self._previous: Dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> SignalFlag:
@@ -50,19 +60,9 @@ class SignalFlag:
             Interrupted: it has; the first one is named.
         """
         if self.name is not None:
-            raise Interrupted(self.name)
+            raise Interrupted(self.name, self._moment)
 
     def _note(self, number: int, frame: Optional[FrameType]) -> None:
         if self.name is None:
+            self._moment = time.time()
             self.name = signal.Signals(number).name
-
-
-def snapshot(state: Any) -> Any:  # noqa: ANN401
-    """Copy a state of tensors and plain values to the CPU, so that training can go on in place."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, Mapping):
-        return {key: snapshot(value) for key, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(snapshot(value) for value in state)
-    return state
