@@ -1,4 +1,4 @@
-"""`python -m mapush.runs`: which runs there are, whether they are sound, what of them can go."""
+"""`python -m mapush.runs`: which runs there are, whether they are sound, what can go or leave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def build_parser() -> Parser:
     )
     add_root(parser)
     parser.add_argument("--json", action="store_true", help="list the runs as JSON")
-    acts = parser.add_subparsers(dest="act", metavar="{show,verify,prune}")
+    acts = parser.add_subparsers(dest="act", metavar="{show,verify,prune,export}")
     show = acts.add_parser("show", help="everything about one run")
     show.add_argument("run", metavar="RUN", help=_RUN)
     verify = acts.add_parser(
@@ -46,7 +46,46 @@ def build_parser() -> Parser:
     prune.add_argument(
         "--dry-run", action="store_true", help="only show what would be deleted (default: delete)"
     )
-    for each in (show, verify, prune):
+    export = acts.add_parser(
+        "export",
+        help="write a checkpoint for OpenRL, or its policy for a robot",
+        description="Write a checkpoint in another form. It is compared with the original on "
+        "random observations before it is written, and the largest difference is printed.",
+    )
+    export.add_argument("run", metavar="RUN_OR_CHECKPOINT", help=f"{_RUN}, or a module.pt")
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=("openrl", "torchscript", "onnx"),
+        help="openrl: the pickled module.pt that OpenRL 0.2.0's agent.load takes, with networks, "
+        "value normaliser, optimisers and settings; with torch 2.6 and newer agent.load needs "
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 in the environment. torchscript, onnx: the "
+        "deterministic policy from the observation to the action and the velocity command (m/s, "
+        "m/s, rad/s), with the task's timing in its metadata",
+    )
+    export.add_argument(
+        "--step",
+        metavar="STEP",
+        help="checkpoint of a run: last, best (by success rate) or its environment steps "
+        "(default: last)",
+    )
+    export.add_argument(
+        "--exp",
+        metavar="NAME",
+        help="task of a checkpoint that lies in no run (default: the run's own copy)",
+    )
+    export.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="file to write, or an existing directory for it (default: "
+        "exports/<run>/rl_model_<N>_steps/ with module.pt, policy.torchscript.pt or policy.onnx, "
+        "under --root)",
+    )
+    export.add_argument(
+        "--overwrite", action="store_true", help="replace the file if it is there (default: refuse)"
+    )
+    for each in (show, verify, prune, export):
         each.add_argument(
             "--root", type=Path, default=argparse.SUPPRESS, help="as before the subcommand"
         )
@@ -56,6 +95,19 @@ def build_parser() -> Parser:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, do one thing, return the exit code."""
     parsed = build_parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    if parsed.act == "export":
+        from mapush.export.command import export
+
+        export(
+            parsed.root,
+            parsed.run,
+            parsed.format,
+            parsed.step,
+            parsed.exp,
+            parsed.output,
+            parsed.overwrite,
+        )
+        return EXIT_COMPLETE
     from mapush.overview import detail, listing, prune, verify
 
     if parsed.act == "verify":

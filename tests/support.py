@@ -79,3 +79,11 @@ def learned_scalars(directory: Path) -> Dict[str, List[Tuple[int, float]]]:
     """The curves that do not depend on how fast the machine is."""
     timed = ("speed/", "checkpoint/")
     return {tag: points for tag, points in scalars(directory).items() if not tag.startswith(timed)}
+
+
+def without_openrl() -> str:
+    """Why tests of OpenRL cannot run here; empty if they can."""
+    from importlib.util import find_spec
+
+    installed = find_spec("openrl") is not None
+    return "" if installed else "OpenRL is not installed: pip install -r requirements/openrl.txt"

@@ -30,6 +30,10 @@ ALLOWED: Dict[str, Set[str]] = {
     },
     "job": {*GROUND, "task", "results", "checkpoint"},
     "overview": {*GROUND, "task", "results", "checkpoint", "evaluation"},
+    "export": {
+        *GROUND,
+        *("task", "results", "checkpoint", "learner", "evaluation", "overview"),
+    },
     "diagnosis": {*GROUND, "results", "checkpoint", "learner", "training", "job"},
 }
 LINES = 400

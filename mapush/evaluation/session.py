@@ -20,7 +20,7 @@ from mapush.results.pins import Pin
 from mapush.simulator import make_simulator
 from mapush.task import PushTask, load_task, task_folder
 
-__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record"]
+__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of"]
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -32,7 +32,7 @@ def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: 
         CheckpointError: it cannot be used.
         TaskError: its task cannot be found.
     """
-    task = _task_of(path, exp)
+    task = task_of(path, exp)
     policy = load_policy(path, task)
     figures = assess(policy, policy.hold, task, sim, num_envs, seed)
     _out.print(figures.entry(policy.step).figures(), end="")
@@ -95,7 +95,7 @@ def record(
     """
     from mapush.evaluation.video import record_episodes
 
-    task = _task_of(path, exp)
+    task = task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
     environment = PushEnvironment(task, make_simulator(sim, task, episodes), seed, policy.hold)
@@ -104,8 +104,13 @@ def record(
     _out.print(f"video: {target}")
 
 
-def _task_of(path: Path, exp: Optional[str]) -> PushTask:
-    """The task of a checkpoint: its run's own copy, or the one that `--exp` names."""
+def task_of(path: Path, exp: Optional[str]) -> PushTask:
+    """The task of a checkpoint: its run's own copy, or the one that `--exp` names.
+
+    Raises:
+        CheckpointError: there is no such file.
+        RequestError: it lies in no run, and `--exp` names no task.
+    """
     own = path.resolve().parent.parent.parent / "task"
     if exp is None:
         if not path.exists():
@@ -118,7 +123,7 @@ def _task_of(path: Path, exp: Optional[str]) -> PushTask:
         copy = load_task(own)
         if copy.name == named.name:
             return copy
-        _out.print(f"{path}: was trained on {copy.name}; evaluated on {named.name}, as asked")
+        _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
     return named
 
 

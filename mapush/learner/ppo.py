@@ -87,7 +87,8 @@ class PPOLearner:
         rollout.observation[index] = observation
         rollout.action[index] = action
         rollout.log_probability[index] = -0.5 * noise**2 - log_std - _HALF_LOG_2PI
-        rollout.value[index] = self.normalizer.denormalize(self.critic(observation))
+        rollout.prediction[index] = prediction = self.critic(observation)
+        rollout.value[index] = self.normalizer.denormalize(prediction)
         return action
 
     @torch.no_grad()
@@ -98,10 +99,10 @@ class PPOLearner:
         truncated: torch.Tensor,
         last_observation: torch.Tensor,
     ) -> None:
-        """Remember what the last actions led to; a cut episode earns its last state's value."""
+        """Remember what the last actions led to; a cut episode may earn its last state's value."""
         rollout, index = self._rollout, self._rollout.filled
         rollout.reward[index] = reward
-        if bool(truncated.any()):
+        if self.recipe.bootstrap_timeouts and bool(truncated.any()):
             value = self.normalizer.denormalize(self.critic(last_observation[truncated]))
             rollout.reward[index, truncated] += self.recipe.gamma * value
         rollout.ongoing[index] = (~(terminated | truncated)).float()[:, None]
@@ -115,12 +116,13 @@ class PPOLearner:
         with torch.no_grad():
             value = self.normalizer.denormalize(self.critic(observation))
             advantage, returns = rollout.advantages(value, recipe.gamma, recipe.gae_lambda)
-            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-5)
+            spread = advantage.std(correction=int(recipe.sample_std))
+            advantage = (advantage - advantage.mean()) / (spread + 1e-5)
         data = [
             rollout.observation.flatten(0, 2),
             rollout.action.flatten(0, 2),
             rollout.log_probability.flatten(0, 2),
-            rollout.value.flatten(),
+            rollout.prediction.flatten(),
             advantage.flatten(),
             returns.flatten(),
         ]
@@ -151,7 +153,7 @@ class PPOLearner:
         observation: torch.Tensor,
         action: torch.Tensor,
         old_log_probability: torch.Tensor,
-        old_value: torch.Tensor,
+        old_prediction: torch.Tensor,
         advantage: torch.Tensor,
         returns: torch.Tensor,
     ) -> Dict[str, torch.Tensor]:
@@ -175,8 +177,8 @@ class PPOLearner:
             value, target, reduction="none", delta=recipe.huber_delta
         )
         if recipe.clip_value:
-            old = self.normalizer.normalize(old_value)
-            near = old + (value - old).clamp(-recipe.clip, recipe.clip)
+            # In the units of their time, as OpenRL does, though the normaliser has moved since.
+            near = old_prediction + (value - old_prediction).clamp(-recipe.clip, recipe.clip)
             clipped_loss = nn.functional.huber_loss(
                 near, target, reduction="none", delta=recipe.huber_delta
             )

@@ -43,6 +43,12 @@ class Recipe:
     joint_ratio: bool = _value(
         True, "one probability ratio per action (PPO) or one per action dimension (OpenRL)"
     )
+    sample_std: bool = _value(
+        True, "advantages are divided by the sample's standard deviation, or (OpenRL) by n's"
+    )
+    bootstrap_timeouts: bool = _value(
+        True, "whether an episode cut by the clock earns its last state's value (OpenRL: no)"
+    )
     normalizer_decay: float = _value(0.999, "of the value normaliser's moments, per minibatch")
     hidden_size: int = _value(64, "width of both hidden layers")
     activation: str = _value("relu", "relu, elu or tanh")
@@ -66,8 +72,11 @@ RECIPES: Dict[str, Recipe] = {
         learning_rate_end=1.0,
         clip_value=True,
         entropy=0.01,
+        value_weight=0.5,
         max_grad_norm=10.0,
         joint_ratio=False,
+        sample_std=False,
+        bootstrap_timeouts=False,
         normalizer_decay=0.99999,
         encode_angles=False,
     ),

@@ -29,6 +29,7 @@ class Rollout:
         self.action = storage(action_size)
         self.log_probability = storage(action_size)
         self.value = storage()
+        self.prediction = storage()  # the same in the critic's own units, as they were then
         self.reward = storage()
         self.ongoing = storage()
         self.length = decisions

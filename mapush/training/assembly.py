@@ -13,12 +13,14 @@ from mapush.environment.observation import angle_positions
 from mapush.environment.push import ACTION_SIZE, PushEnvironment
 from mapush.errors import CheckpointError
 from mapush.learner.base import Learner
+from mapush.learner.openrl import OpenRLLearner
 from mapush.learner.ppo import PPOLearner
 from mapush.simulator import make_simulator
 from mapush.training.loop import capture, rollout_steps
 from mapush.training.plan import Plan, Source
 from mapush.training.space import Space, estimate
 
+_LEARNERS = {"native": PPOLearner, "openrl": OpenRLLearner}
 _NETWORKS = ("actor_network", "critic_network")
 
 
@@ -48,7 +50,7 @@ def assemble(plan: Plan) -> Parts:
     settings, task, source = plan.settings, plan.task, plan.source
     simulator = make_simulator(settings.sim, task, settings.num_envs)
     environment = PushEnvironment(task, simulator, settings.seed, plan.recipe.hold)
-    learner = PPOLearner(
+    learner = _LEARNERS[settings.learner](
         recipe=plan.recipe,
         envs=settings.num_envs,
         robots=task.robots.count,
@@ -69,6 +71,12 @@ def assemble(plan: Plan) -> Parts:
         )
     else:
         learner.load_state_dict(source.state)
+        before = source.state["config"].get("learner", settings.learner)
+        if before != settings.learner:
+            notes.append(
+                f"{source.path}: was trained with --learner {before}, this run has "
+                f"{settings.learner}: weights, optimiser and generators go on in its arithmetic"
+            )
     reason = _misfit(plan, source)
     if reason:
         notes.append(f"{source.path}: {reason}, so the episodes begin anew")

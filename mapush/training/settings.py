@@ -8,7 +8,8 @@ from typing import Any, Dict, Mapping
 from mapush.errors import RequestError
 from mapush.simulator import SIMULATORS
 
-LEARNERS = ("native",)
+# Each learner with the recipe that it trains by where none is named.
+LEARNERS = {"native": "default", "openrl": "published"}
 ALGORITHMS = ("ppo",)
 TASKS = ("go1push_mid",)
 
@@ -30,8 +31,10 @@ class Settings:
     task: str = _option("go1push_mid", "name of the task family in the live directory")
     algo: str = _option("ppo", "the algorithm")
     sim: str = _option("mujoco", "the simulator")
-    learner: str = _option("native", "the learner")
-    recipe: str = _option("default", "name of the set of hyper-parameters")
+    learner: str = _option("native", "the learner, native or openrl")
+    recipe: str = _option(
+        "default", "name of the set of hyper-parameters; with --learner openrl it is published"
+    )
     changes: Mapping[str, Any] = field(
         default_factory=dict, metadata={"help": "hyper-parameters that differ from the recipe's"}
     )
@@ -86,7 +89,8 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     unknown = sorted(set(values) - known)
     if unknown:
         raise RequestError(f"unknown setting {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-    settings = Settings(**values)
+    usual = LEARNERS.get(str(values.get("learner", "native")), "default")
+    settings = Settings(**{"recipe": usual, **values})
     for name, choices in _CHOICES.items():
         value = getattr(settings, name)
         if value not in choices:

@@ -1,0 +1,1 @@
+"""Exports: a checkpoint in the forms that OpenRL and robots take."""

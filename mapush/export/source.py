@@ -1,0 +1,119 @@
+"""Finds the checkpoint that a user names, with its policy and task."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from mapush.checkpoint.store import CheckpointEntry, load_entry
+from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
+from mapush.evaluation.session import task_of
+from mapush.overview import facts
+from mapush.results.directory import open_run
+from mapush.results.run import RunDirectory
+from mapush.task import PushTask, load_task
+
+_MODULE = "module.pt"
+
+_log = logging.getLogger("mapush")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint to export.
+
+    Attributes:
+        path: its `module.pt`.
+        state: what that holds.
+        policy: its deterministic policy.
+        task: what it was trained for.
+        name: of its run, or of its task if it lies in none.
+    """
+
+    path: Path
+    state: Dict[str, Any]
+    policy: LoadedPolicy
+    task: PushTask
+    name: str
+
+
+def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str]) -> Source:
+    """The checkpoint that `named` means.
+
+    Args:
+        root: holds `results/`.
+        named: a `module.pt`, its directory, or a run.
+        step: of a run: `last`, `best` or a number of environment steps; None for the last.
+        exp: task of a checkpoint that lies in no run.
+
+    Raises:
+        RequestError: there is none such.
+        CheckpointError: it cannot be used.
+    """
+    place = Path(named)
+    module = place / _MODULE if (place / _MODULE).is_file() else place
+    if not module.is_file():
+        run = open_run(root, named)
+        if exp is not None:
+            raise RequestError(f"--exp {exp}: {run.name} has its own task; leave --exp out")
+        return _of_run(run, step or "last")
+    if step is not None:
+        raise RequestError(f"--step {step}: {module} is one checkpoint; name its run instead")
+    task = task_of(module, exp)
+    state = read_checkpoint(module)
+    own = module.resolve().parent.parent.parent
+    in_run = (own / "task" / "config.py").is_file()
+    return Source(
+        module, state, build_policy(state, task, module), task, own.name if in_run else task.name
+    )
+
+
+def _of_run(run: RunDirectory, step: str) -> Source:
+    entries = facts.entries_of(run)
+    if not entries:
+        raise RequestError(f"{run.name}: holds no checkpoint yet; train first")
+    task = load_task(facts.part(run, "task"))
+    entry, state = (
+        _newest_valid(entries) if step == "last" else _loaded(_chosen(run, entries, step))
+    )
+    policy = build_policy(state, task, entry.module)
+    return Source(entry.module, state, policy, task, run.name)
+
+
+def _loaded(entry: CheckpointEntry) -> tuple[CheckpointEntry, Dict[str, Any]]:
+    return entry, load_entry(entry)
+
+
+def _newest_valid(entries: List[CheckpointEntry]) -> tuple[CheckpointEntry, Dict[str, Any]]:
+    """The newest that loads. Nothing is set aside: that is for the process that trains."""
+    failure: Optional[CheckpointError] = None
+    for entry in reversed(entries):
+        try:
+            return _loaded(entry)
+        except CheckpointError as error:
+            _log.warning("passed over: %s", error)
+            failure = error
+    raise CheckpointError(f"none of the {len(entries)} checkpoints can be loaded; {failure}")
+
+
+def _chosen(run: RunDirectory, entries: List[CheckpointEntry], step: str) -> CheckpointEntry:
+    steps = {entry.step: entry for entry in entries}
+    if step == "best":
+        scores = facts.scores_of(run, entries)
+        rated = [(scores[each].rate, each) for each in steps if each in scores]
+        if not rated:
+            raise RequestError(
+                f"--step best: no checkpoint of {run.name} was evaluated; run "
+                f"python -m mapush.test --run {run.name} first"
+            )
+        return steps[max(rated)[1]]
+    if step.isdecimal() and int(step) in steps:
+        return steps[int(step)]
+    there = ", ".join(str(each) for each in list(steps)[-5:])
+    raise RequestError(
+        f"--step {step:.40}: must be last, best or a step of which {run.name} has a checkpoint; "
+        f"the newest are {there}"
+    )
