@@ -13,6 +13,7 @@ run := $(venv)/bin/python
 runtime := $(venv)/.runtime-installed
 dev := $(venv)/.dev-installed
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
+scripts = $(shell find .ci job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
 say := printf 'mapush: %s\n'
 
@@ -32,11 +33,12 @@ test: check ## all checks, then all tests
 	@$(say) 'running the tests'
 	@$(run) -m pytest $(PYTEST)
 
-check: $(dev) ## lint, formatting, types, and that the package is valid Python 3.8
-	@$(say) 'checking lint, formatting, types and Python 3.8'
+check: $(dev) ## lint, formatting, types, shell scripts, and that the package is valid Python 3.8
+	@$(say) 'checking lint, formatting, types, shell scripts and Python 3.8'
 	@$(venv)/bin/ruff check --quiet .
 	@$(venv)/bin/ruff format --quiet --check . || { $(venv)/bin/ruff format --check .; exit 1; }
 	@$(venv)/bin/basedpyright --pythonpath $(run)
+	@$(venv)/bin/shellcheck --external-sources $(scripts)
 	@# The 3.10+ extras (mapush/simulator/mujoco.py and scene.py, mapush/evaluation's pictures) are
 	@# only imported where they are used; as text they are Python 3.8 too, so no file is left out.
 	@$(python38) mapush task

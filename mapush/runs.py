@@ -10,7 +10,7 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_root
 from mapush.errors import EXIT_COMPLETE, exit_with
 
-_RUN = "results directory, live directory or name of a run"
+_RUN = "results directory, live directory or name of a run, or the id of its job, SLURM's too"
 
 
 def build_parser() -> Parser:

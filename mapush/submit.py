@@ -7,22 +7,11 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import (
-    Any,
-    Dict,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
-from mapush.arguments import Parser, given, truth
+from mapush.arguments import Parser, add_profile, given, profile_changes
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
@@ -31,7 +20,7 @@ from mapush.job.dispatch import Member, Order, rehearse, send
 from mapush.job.folder import JobFolder, find_job
 from mapush.job.follow import wait
 from mapush.job.notice import ended, sent
-from mapush.job.profile import DEFAULT, Profile, load_profile
+from mapush.job.profile import Profile, load_profile
 from mapush.job.request import LOCAL, SLURM
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import find_by_job
@@ -149,47 +138,13 @@ def _parser() -> Parser:
         action="store_true",
         help="print the batch script, or the command on this machine, and do nothing",
     )
-    _add_profile(parser.add_argument_group("what to ask the cluster for"))
+    add_profile(parser.add_argument_group("what to ask the cluster for"))
     return parser
-
-
-def _add_profile(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--profile",
-        default=DEFAULT,
-        metavar="NAME",
-        help="job/profiles/NAME.yaml, or a path; the options below win over it "
-        f"(default: {DEFAULT})",
-    )
-    hints = get_type_hints(Profile)
-    for name, field in Profile.model_fields.items():
-        kind = hints[name]
-        if get_origin(kind) is Union:
-            kind = next(each for each in get_args(kind) if each is not type(None))
-        default = "none" if field.default in (None, ()) else field.default
-        settings: Dict[str, Any] = {
-            "dest": f"profile_{name}",
-            "default": argparse.SUPPRESS,
-            "help": f"{field.description} (default: {default})".replace("%", "%%"),
-        }
-        flag = f"--{name.replace('_', '-')}"
-        if kind is bool:
-            group.add_argument(flag, type=truth, nargs="?", const=True, metavar="BOOL", **settings)
-        elif get_origin(kind) is tuple:
-            group.add_argument(flag, nargs="+", metavar="TEXT", **settings)
-        elif kind is int:
-            group.add_argument(flag, type=int, metavar="N", **settings)
-        else:
-            choices = get_args(kind)
-            metavar = "{" + ",".join(choices) + "}" if choices else "TEXT"
-            group.add_argument(flag, metavar=metavar, **settings)
 
 
 def _order(options: argparse.Namespace, passed: List[str]) -> Order:
     """Check what can be checked here, before anything is written."""
     root = Path(options.root).absolute()
-    prefix = "profile_"
-    changes = {k[len(prefix) :]: v for k, v in vars(options).items() if k.startswith(prefix)}
     cluster = options.cluster
     if cluster == "auto":
         cluster = SLURM if slurm.is_there() else LOCAL
@@ -211,7 +166,7 @@ def _order(options: argparse.Namespace, passed: List[str]) -> Order:
     return Order(
         root=root,
         members=tuple(members),
-        profile=load_profile(options.profile, changes),
+        profile=load_profile(options.profile, profile_changes(options)),
         cluster=cluster,
         gpus=options.gpus,
         nodes=options.nodes,
@@ -303,11 +258,11 @@ def _remarks(order: Order, options: argparse.Namespace) -> List[str]:
     return lines
 
 
-_SLURM_ONLY = {
-    f"profile_{name}"
-    for name in Profile.model_fields
-    if name not in ("container", "runtime", "binds", "python", "max_failures", "max_idle")
-}
+_EVERYWHERE = (
+    *("container", "runtime", "binds", "python"),
+    *("max_failures", "max_idle", "failure_wait"),
+)
+_SLURM_ONLY = {f"profile_{name}" for name in Profile.model_fields if name not in _EVERYWHERE}
 
 
 def _achieved(root: Path, job_id: str) -> List[str]:

@@ -29,7 +29,9 @@ def build_parser() -> Parser:
         help="module.pt that a new run starts from; steps count on from its own",
     )
     start.add_argument(
-        "--run", metavar="NAME", help="go on with this run, from its newest valid checkpoint"
+        "--run",
+        metavar="NAME",
+        help="go on with this run, from its newest valid checkpoint; its job's id names it too",
     )
     add_root(start)
     start.add_argument(

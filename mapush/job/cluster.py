@@ -24,6 +24,8 @@ from mapush.job.slurm import first_line
 from mapush.job.step import run_step
 from mapush.job.trainer_process import script_environment
 
+_REFUSED = "Batch job submission failed"  # by a controller that has answered
+
 
 def submit(
     places: Sequence[JobFolder],
@@ -65,9 +67,7 @@ def submit(
             else:
                 jobs = executor.map_array(run_step, folders)
     except (FailedJobError, FailedSubmissionError) as error:
-        raise RequestError(
-            f"sbatch refuses the job: {_complaint(str(error))} (--cluster local runs it here)"
-        ) from None
+        raise RequestError(f"sbatch refuses the job: {_complaint(str(error))}") from None
     slurm_ids = [str(job.job_id) for job in jobs]
     for place, slurm_id in zip(places, slurm_ids):
         place.write_slurm_id(slurm_id)
@@ -189,4 +189,6 @@ def _setup(requests: Sequence[JobRequest], profile: Profile, group: Path) -> Lis
 def _complaint(text: str) -> str:
     """What sbatch said, out of submitit's report of the whole command."""
     found = re.search(r"(sbatch: .*)", text, re.DOTALL)
-    return first_line(found[1] if found else text)
+    said = first_line(found[1] if found else text)
+    hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
+    return f"{said}{hint}"

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
-from mapush.errors import MapushError, OwnershipError, RequestError
+from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
 from mapush.job import cluster, local, slurm, snapshot
 from mapush.job.folder import (
     JobFolder,
@@ -170,20 +170,31 @@ def _predecessors(order: Order) -> List[str]:
     """The jobs to come after: SLURM's ids, or folders on this machine.
 
     Raises:
-        RequestError: If one is not known; SLURM would take it for complete.
+        RequestError: If one is not known, which SLURM would take for complete, or has ended
+            otherwise, after which SLURM would keep the new one for ever.
     """
-    found = []
-    for text in order.after:
-        if order.cluster != SLURM:
-            found.append(str(find_job(order.root, text).path))
-            continue
-        slurm_id = text
-        if not text.replace("_", "").isdecimal():
-            slurm_id = find_job(order.root, text).slurm_id()
-        if not slurm_id or slurm.job_state(slurm_id).name == "GONE":
-            raise RequestError(f"--after {text}: SLURM does not know this job; squeue lists those")
-        found.append(slurm_id)
-    return found
+    if order.cluster != SLURM:
+        return [str(find_job(order.root, text).path) for text in order.after]
+    found = [_predecessor(order.root, text) for text in order.after]
+    return [slurm_id for slurm_id in found if slurm_id]
+
+
+def _predecessor(root: Path, text: str) -> str:
+    """SLURM's id of a job to come after; empty if it is complete already."""
+    place: Optional[JobFolder] = None
+    with contextlib.suppress(RequestError):  # any job of SLURM will do
+        place = find_job(root, text)
+    slurm_id = place.slurm_id() if place else text
+    state = slurm.job_state(slurm_id) if slurm_id.replace("_", "").isdecimal() else None
+    if state is not None and (not state.is_over or state.name == "COMPLETED"):
+        return slurm_id
+    outcome = place.outcome() if place else None
+    if outcome is not None and outcome.exit_code == EXIT_COMPLETE:
+        return ""
+    if outcome is not None or (state is not None and state.name != "GONE"):
+        how = outcome.reason if outcome else (state.name if state else "")
+        raise RequestError(f"--after {text}: that job has ended without completing ({how})")
+    raise RequestError(f"--after {text}: there is no such job; squeue lists those that SLURM has")
 
 
 def is_living(place: JobFolder) -> bool:

@@ -13,8 +13,9 @@ from rich.progress import Progress as Bars
 from mapush.job.progress import Progress
 
 _LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
-# How a trainer shows its own progress where it has no terminal; the bar says the same.
-_OWN_PROGRESS = re.compile(r" *[\d,]+ / [\d,]+ steps ")
+# What tells a user who waits nothing: a trainer's own progress where it has no terminal, which the
+# bar shows too, and submitit's greetings.
+_LEFT_OUT = re.compile(r" *[\d,]+ / [\d,]+ steps |submitit INFO ")
 
 
 class Display:
@@ -61,8 +62,8 @@ class Display:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def said(self, name: str, line: str) -> None:
-        """Print a line that a job has said, unless the bar shows it."""
-        if not _OWN_PROGRESS.match(line):
+        """Print a line that a job has said, unless it tells nothing here."""
+        if not _LEFT_OUT.match(line):
             self.say(name, line)
 
     def status(self, name: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -138,12 +139,18 @@ def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
             f"{path}: unknown field {unknown[0][:80]!r}; there are: {', '.join(known)}"
         )
     try:
-        return Profile.model_validate(_without_lists(fields))
+        profile = Profile.model_validate(_without_lists(fields))
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
         place = f"--{field.replace('_', '-')}" if field in changes else f"{path}: {field}"
         raise RequestError(f"{place} {_shown(fields[field])}: {_reason(field, first)}") from None
+    if profile.minutes * _MINUTE <= profile.signal_lead:
+        raise RequestError(
+            f"--time {profile.time}: is not longer than the {profile.signal_lead} s before its end "
+            "at which SLURM sends its signal; give more time, or less with --signal-lead"
+        )
+    return profile
 
 
 def _path(name: str) -> Path:
@@ -179,7 +186,10 @@ def _without_lists(fields: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    return f"{value!r:.80}"
+    # Some YAML of a few lines has a whole text of terabytes.
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 80
+    return f"{brief.repr(value):.80}"
 
 
 def _reason(field: str, error: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from mapush.checkpoint.store import CheckpointEntry
 from mapush.errors import CheckpointError
 from mapush.evaluation import ledger
 from mapush.overview import facts, tables
+from mapush.overview.interruptions import show_interruptions
 from mapush.results import record
 from mapush.results.directory import open_run
 from mapush.results.pins import living_pins
@@ -37,7 +38,7 @@ def show_run(root: Path, name: str) -> None:
         if isinstance(values, Mapping):
             out.print(f"\n{heading}")
             _show_pairs(out, [(facts.plain(str(each)), values[each]) for each in values])
-    _show_interruptions(out, found)
+    show_interruptions(out, found.interruptions)
     _show_checkpoints(out, run, entries)
     _show_figures(out, run)
     out.print("\nhow to go on")
@@ -71,28 +72,6 @@ def _show_pairs(out: Console, pairs: Any) -> None:  # noqa: ANN401
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         out.print(f"  {name.ljust(width)}  {value}")
-
-
-def _show_interruptions(out: Console, found: RunRecord) -> None:
-    if not found.interruptions:
-        out.print("\nnever interrupted")
-        return
-    lost = sum(each.steps_lost for each in found.interruptions)
-    seconds = sum(each.seconds_lost for each in found.interruptions)
-    out.print(f"\n{len(found.interruptions)} interruptions, {lost:,} steps ({seconds:.1f} s) lost")
-    headings = ("time", "signal", "checkpoint at", "steps lost", "seconds lost", "host")
-    rows = [
-        (
-            facts.plain(each.time),
-            facts.plain(each.signal),
-            f"{each.step:,}",
-            f"{each.steps_lost:,}",
-            f"{each.seconds_lost:.1f}",
-            facts.plain(each.host),
-        )
-        for each in found.interruptions
-    ]
-    tables.show_table(out, headings, rows, right=headings[2:5])
 
 
 def _show_checkpoints(out: Console, run: RunDirectory, entries: List[CheckpointEntry]) -> None:

@@ -103,7 +103,7 @@ def _row(summary: Summary) -> List[str]:
 
 
 def _short(owner: Owner) -> str:
-    return f"{f'job {owner.job_id}' if owner.job_id else owner.pid}@{owner.host}"
+    return f"{f'job {owner.job_id}' if owner.job_id else owner.pid}@{owner.node}"
 
 
 def _mention_others(root: Path, out: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType, TracebackType
 from typing import Any, Dict, Mapping, Optional, Type
 
@@ -12,11 +13,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Interrupted(Exception):
-    """Raised between two pieces of work after a signal has come in."""
+    """Raised between two pieces of work after a signal has come in.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: The signal's.
+        moment: When it came in, in seconds since the epoch.
+    """
+
+    def __init__(self, name: str, moment: float) -> None:
         super().__init__(f"interrupted by {name}")
         self.signal = name
+        self.moment = moment
 
 
 class SignalFlag:
@@ -27,6 +34,7 @@ class SignalFlag:
 
     def __init__(self) -> None:
         self.name: Optional[str] = None
+        self._moment = 0.0
         self._previous: Dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> SignalFlag:
@@ -50,10 +58,11 @@ class SignalFlag:
             Interrupted: it has; the first one is named.
         """
         if self.name is not None:
-            raise Interrupted(self.name)
+            raise Interrupted(self.name, self._moment)
 
     def _note(self, number: int, frame: Optional[FrameType]) -> None:
         if self.name is None:
+            self._moment = time.time()
             self.name = signal.Signals(number).name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from datetime import datetime
@@ -11,6 +13,7 @@ from typing import Dict, Mapping, Optional
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mapush.files import storage_errors
 from mapush.training.events import ScalarWriter, drop_after
 from mapush.training.journal import Journal
 
@@ -26,6 +29,12 @@ LOG_NAMES = {
     "push": "push_reward",
     "ocb": "ocb_reward",
 }
+
+
+def say(line: str) -> None:
+    """One line on the screen, at once; a screen that is gone, or a full disk, stops nothing."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)  # noqa: T201
 
 
 class RunLog:
@@ -44,6 +53,8 @@ class RunLog:
         self, log_file: Path, tensorboard: Optional[Path], total: int, updates: int, since: int = 0
     ) -> None:
         self._journal = Journal(log_file)
+        if _is_torn(log_file):
+            self._journal.append(b"\n")
         self._scalars: Optional[ScalarWriter] = None
         if tensorboard is not None:
             drop_after(tensorboard, since)
@@ -71,12 +82,19 @@ class RunLog:
     def say(self, text: str) -> None:
         """One line in log.txt and on the screen."""
         self._entry("INFO", text, {})
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.show(text)
+
+    def show(self, text: str) -> None:
+        """One line on the screen alone."""
+        if self._bar is None:
+            say(text)
+        else:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """One line that should not be overlooked, in log.txt and on the screen."""
         self._entry("WARNING", text, {})
-        self._console.print(f"WARNING: {text}", markup=False, highlight=False, soft_wrap=True)
+        self.show(f"WARNING: {text}")
 
     def update(self, epoch: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
         """Log one update.
@@ -95,7 +113,7 @@ class RunLog:
                 for name, value in values.items()
             }
             self._scalars.write(tags, step)
-        self._show(step, flat)
+        self._draw(step, flat)
 
     def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
         """Log an evaluation during training."""
@@ -118,7 +136,7 @@ class RunLog:
         lines += [f"{_INDENT}{name}: {value}" for name, value in values.items()]
         self._journal.append(("\n".join(lines) + "\n").encode("utf-8"))
 
-    def _show(self, step: int, flat: Dict[str, float]) -> None:
+    def _draw(self, step: int, flat: Dict[str, float]) -> None:
         speed = f"{flat.get('steps_per_second', 0):,.0f} steps/s"
         success = f"success {flat.get('success_rate', 0):.3f}"
         if self._bar is not None:
@@ -128,4 +146,12 @@ class RunLog:
         if now >= self._next_line or step >= self._total:
             self._next_line = now + _PLAIN_SECONDS
             line = f"{step:>13,} / {self._total:,} steps  {speed}  {success}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.show(line)
+
+
+def _is_torn(log_file: Path) -> bool:
+    """Whether a log ends in the middle of a line, as a node that went down may leave it."""
+    with storage_errors(log_file), log_file.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        return file.read(1) not in (b"", b"\n")

@@ -52,6 +52,7 @@ class TrainingLoop:
         log: takes every update.
         evaluate: figures of the learner's present policy.
         check: called between pieces of work; raises to stop.
+        on_start: called once, right before the first work.
         on_boundary: called after each update and before anything is written of it; raises where
             another process owns the run by now.
         step: environment steps done.
@@ -70,6 +71,7 @@ class TrainingLoop:
     log: RunLog
     evaluate: Evaluation
     check: Callable[[], None]
+    on_start: Callable[[], None]
     on_boundary: Callable[[], None]
     step: int = 0
     epoch: int = 0
@@ -105,7 +107,9 @@ class TrainingLoop:
             StorageError: the end, or too many steps before it, could not be saved.
         """
         self.boundary, self._boundary_time = self._capture(), time.perf_counter()
-        self._lap = time.perf_counter()
+        self.check()
+        self.on_start()
+        self._boundary_time = self._lap = time.perf_counter()
         if not self.evaluated and self.step and self._evaluation_due():
             self._evaluate_and_save()
         while self.step < self.settings.train_timesteps:

@@ -12,7 +12,7 @@ from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import RunDirectory, find_by_job, open_run
-from mapush.results.owner import Owner
+from mapush.results.identity import Owner, count_in_environment
 from mapush.results.record import COMPLETE
 from mapush.task import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
@@ -83,10 +83,14 @@ class Plan:
 
 
 def this_process() -> Owner:
-    """This process with its job: given by the launcher, else by SLURM, else none."""
+    """This process with its job: given by the launcher, else by SLURM, else none.
+
+    Raises:
+        RequestError: a restart count is no number.
+    """
     return Owner.current(
         job_id=os.environ.get("MAPUSH_JOB_ID") or None,
-        restart=int(os.environ.get("MAPUSH_RESTART_COUNT", "0")) or None,
+        restart=count_in_environment("MAPUSH_RESTART_COUNT") or None,
     )
 
 

@@ -51,7 +51,7 @@ def seconds_to_durable(root: Path, draw: random.Random) -> float:
         time.sleep(draw.uniform(0, 1.0))
         begun = time.perf_counter()
         os.kill(pid, signal.SIGTERM)
-        wait_for(said, "stopped by")
+        wait_for(said, "interrupted (SIGTERM)")
         seconds = time.perf_counter() - begun
         said.read()
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -62,6 +62,18 @@ def test_a_restarted_run_appends_to_its_log_and_draws_each_point_once(tmp_path: 
     assert (tmp_path / "log.txt").read_text().count("INFO Episode") == 5
 
 
+def test_a_log_that_ends_in_half_a_line_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    log_file = tmp_path / "log.txt"
+    log_file.write_bytes(b"[11/23/26 18:07:58] INFO Epis")
+    for text in ("one", "two"):
+        log = RunLog(log_file, None, total=1000, updates=5)
+        log.say(text)
+        log.close()
+    torn, *whole = log_file.read_text().splitlines()
+    assert torn.endswith("INFO Epis")
+    assert [line.rpartition(" ")[2] for line in whole] == ["one", "two"]
+
+
 def test_without_a_terminal_the_screen_gets_plain_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

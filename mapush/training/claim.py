@@ -1,0 +1,123 @@
+"""What a trainer does around its run: which one it may have, where that shows, who must wait."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+from mapush.errors import EXIT_FAILURE, OwnershipError, RequestError, StorageError
+from mapush.files import hidden_sibling, storage_errors
+from mapush.results.identity import Owner, count_in_environment
+from mapush.results.owner import STALE_AFTER, Ownership, acquire, holder
+from mapush.results.run import RunDirectory
+
+RUN_LINK = "MAPUSH_RUN_LINK"
+JOB_ID = "MAPUSH_JOB_ID"
+
+PATIENCE = STALE_AFTER + 10.0
+"""Seconds that a job waits for an earlier process of its own; a silent one is dead before."""
+
+_PAUSE = 0.5  # seconds between two tries
+
+_log = logging.getLogger("mapush")
+
+
+def refuse_many_tasks() -> None:
+    """Refuse to be one of several trainers that srun has started as one step.
+
+    Raises:
+        RequestError: There are several.
+    """
+    # A batch script or an allocation with several tasks runs a trainer outside srun just once.
+    if "SLURM_STEP_ID" not in os.environ:
+        return
+    step = "SLURM_STEP_NUM_TASKS"
+    tasks = count_in_environment(step if step in os.environ else "SLURM_NTASKS")
+    if tasks > 1:
+        raise RequestError(
+            f"srun has started {tasks} trainers, and training on several GPUs is not there yet; "
+            "ask for one task, with --ntasks=1"
+        )
+
+
+def link(run: RunDirectory) -> None:
+    """Point the link that a launcher has asked for at the run's results."""
+    text = os.environ.get(RUN_LINK)
+    if not text:
+        return
+    place = Path(text)
+    try:
+        temporary = hidden_sibling(place)
+        try:
+            temporary.symlink_to(run.results.absolute())
+            temporary.replace(place)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        # Only a convenience for people: no reason to lose a training.
+        _log.warning("%s=%s: the link to %s cannot be made: %s", RUN_LINK, text, run.name, error)
+
+
+def claim(
+    run: RunDirectory,
+    owner: Owner,
+    check: Callable[[], None],
+    say: Callable[[str], None],
+    patience: float = PATIENCE,
+) -> Ownership:
+    """Become the one process that trains a run, after an earlier process of the same job.
+
+    The earlier one may be cut off from its scheduler with the job sent off again meanwhile: it
+    comes to its end or is silent before long. A process of anybody else is not waited for.
+
+    Args:
+        run: The run.
+        owner: This process.
+        check: Called while waiting; raises to stop.
+        say: Takes a line for people.
+        patience: Seconds to wait.
+
+    Raises:
+        OwnershipError: A live process owns it.
+        MapushError: As for `acquire`, and what `check` raises.
+    """
+    deadline = None
+    while True:
+        try:
+            return acquire(run, owner)
+        except OwnershipError as error:
+            if not _is_of_this_job(run, owner) or (deadline and time.monotonic() >= deadline):
+                raise
+            if deadline is None:
+                deadline = time.monotonic() + patience
+                who = str(error).partition(";")[0]
+                say(f"{who}, of this very job; waiting {patience:.0f} s for it to end at the most")
+        check()
+        time.sleep(_PAUSE)
+
+
+def _is_of_this_job(run: RunDirectory, owner: Owner) -> bool:
+    if not os.environ.get(JOB_ID):
+        return False
+    other = holder(run)  # None: it has just let go, or its lease is damaged
+    return other is None or other.job_id == owner.job_id
+
+
+@contextlib.contextmanager
+def worth_a_retry(place: Path) -> Iterator[None]:
+    """Let faults of the storage inside the block end the process as something to be tried again.
+
+    Training has begun, so the request is right: a full disk has space again, a mount comes back.
+    """
+    try:
+        with storage_errors(place):
+            yield
+    except StorageError as error:
+        error.exit_code = EXIT_FAILURE
+        raise
