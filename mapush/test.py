@@ -89,7 +89,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     from mapush.evaluation import session
 
     seed = session.TEST_SEED if parsed.seed is None else parsed.seed
-    where = session.Where(parsed.sim, parsed.device, parsed.sim_options)
+    more = {"device": parsed.device, "options": parsed.sim_options}
     if parsed.test_mode == "viewer":
         if parsed.record_video is None or parsed.checkpoint is None:
             raise RequestError(
@@ -97,13 +97,17 @@ def main(arguments: Optional[List[str]] = None) -> int:
                 "give --checkpoint PATH and --record_video [FILE.mp4]"
             )
         video = None if parsed.record_video == _HERE else parsed.record_video
-        session.record(parsed.checkpoint, parsed.exp, where, parsed.episodes, seed, video)
+        session.record(
+            parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video, **more
+        )
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
-        session.evaluate_run(parsed.root, parsed.run, where, parsed.num_envs, seed)
+        session.evaluate_run(parsed.root, parsed.run, parsed.sim, parsed.num_envs, seed, **more)
     else:
-        session.evaluate_one(parsed.checkpoint, parsed.exp, where, parsed.num_envs, seed)
+        session.evaluate_one(
+            parsed.checkpoint, parsed.exp, parsed.sim, parsed.num_envs, seed, **more
+        )
     return EXIT_COMPLETE
 
 

@@ -54,7 +54,9 @@ def walk(simulator: Simulator, control_steps: int, seed: int) -> List[torch.Tens
 
 
 @pytest.mark.parametrize("exp", EXPERIMENTS)
-def test_a_reset_puts_bodies_where_it_says_and_leaves_the_others_untouched(exp: str) -> None:
+def test_a_reset_puts_bodies_where_it_says_and_leaves_the_others_untouched(
+    exp: str, gym: Any
+) -> None:
     simulator = begun(exp)
     before = simulator.read()
     start = start_of(exp, 2, object_pose=(0.5, -0.4, 2.0))
@@ -75,8 +77,23 @@ def test_a_reset_puts_bodies_where_it_says_and_leaves_the_others_untouched(exp: 
     assert not now.robot_tilt[[1, 3]].any()
     advance(simulator, torch.zeros(ENVS, now.robots.shape[1], 3), 1)
     after = simulator.read()  # the simulation was told, not only the tensors
+    (sim,) = gym._sims
+    marker, walls = (sim.engine.root[actor.index] for actor in sim.envs[3].actors[-2:])
+    origin = sim.envs[3].origin
+    assert marker[:7].tolist() == pytest.approx([origin.x + 2.0, origin.y, 0.05, 0, 0, 0, 1])
+    assert walls[:7].tolist() == pytest.approx([origin.x, origin.y, 0, 0, 0, 0, 1])
     torch.testing.assert_close(after.object[[1, 3]], start.object)
     torch.testing.assert_close(after.robots[[1, 3]], start.robots, atol=1e-4, rtol=0)
+
+
+def test_robots_of_a_new_episode_remember_nothing_of_the_last() -> None:
+    simulator = begun("cuboid")
+    simulator.reset(torch.tensor([1, 3]), start_of("cuboid", 2))
+    for name, value in simulator.state_dict().items():
+        if name.startswith("walking_"):
+            rows = value.view(ENVS, -1)
+            assert not rows[[1, 3]].any(), name
+            assert rows[[0, 2, 4]].any(), name
 
 
 @pytest.mark.parametrize("yaw", [0.0, 1.0, -2.5])
@@ -98,6 +115,42 @@ def test_robots_follow_commands_in_their_own_frame(axis: int, yaw: float) -> Non
             torch.testing.assert_close(
                 moved[env, robot], 0.4 * torch.tensor(expected), atol=4e-3, rtol=0
             )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_joints_are_told_apart_by_their_names(
+    axis: int, gym: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legs = {"FR": 0, "RL": 1, "FL": 2, "RR": 3}  # not its own inverse; mixes left and right
+    order = staticmethod(lambda name: legs.get(name[:2], -1))
+    monkeypatch.setattr(gym.Asset, "ORDER", order)
+    simulator = made("cuboid", 1)
+    simulator.reset(torch.arange(1), start_of("cuboid", 1))
+    before = simulator.read().robots
+    command = torch.zeros(1, 2, 3)
+    command[..., axis] = 0.4
+    advance(simulator, command, 50)
+    moved = simulator.read().robots - before
+    turned = moved[0, :, 2]
+    forward = moved[0, 0, axis]  # the first robot looks along x
+    assert float(forward) > 0.25
+    assert (turned.abs() > 0.25).tolist() == [axis == 2] * 2
+    (sim,) = gym._sims
+    robot = sim.actors[1]
+    names = robot.asset.dofs
+    assert names[0] == "FR_hip_joint"
+    own = slice(robot.first_dof, robot.first_dof + 12)
+    bent = dict(zip(names, (sim.engine.joint[own, 0] - sim.engine.rest[own]).tolist()))
+    moving = ("thigh", "hip", "calf")[axis]
+    for name, angle in bent.items():
+        sign = 0.0 if moving not in name else -1.0 if axis == 2 and name[1] == "R" else 1.0
+        assert angle == pytest.approx(sign * 0.1, abs=0.03), name  # each by its own action
+    stance = sim.engine.rest[own]
+    expected = {"thigh": {"F": 0.8, "R": 1.0}, "hip": {"L": 0.1, "R": -0.1}}
+    for name, angle in zip(names, stance.tolist()):
+        _, kind, _ = name.split("_")
+        side = name[0] if kind == "thigh" else name[1]
+        assert angle == pytest.approx(expected.get(kind, {}).get(side, -1.5)), name
 
 
 def test_robots_start_with_the_velocity_they_are_given() -> None:

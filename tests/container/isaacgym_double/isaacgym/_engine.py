@@ -20,16 +20,17 @@ _STANDING, _BODY = 0.3, 0.3  # m: height of a walking base; radius of a robot
 class Engine:
     """State of every actor (n, 13) and joint (d, 2), float32."""
 
-    def __init__(self, actors: Sequence[Tuple[int, str, float, int]], joints: int) -> None:
-        """actors: (env, kind, radius, first joint or -1) each, in order."""
+    def __init__(
+        self, actors: Sequence[Tuple[int, str, float, Sequence[int]]], joints: int
+    ) -> None:
+        """actors: (env, kind, radius, joints by the names of legs and joints) each, in order."""
         self.root = np.zeros((len(actors), 13), dtype=np.float32)
         self.root[:, 6] = 1.0
         self.joint = np.zeros((joints, 2), dtype=np.float32)
         self.rest = np.zeros(joints, dtype=np.float32)
         self.friction = np.ones(len(actors), dtype=np.float32)
         self.robots = np.array([i for i, a in enumerate(actors) if a[1] == "robot"], dtype=int)
-        first = np.array([actors[i][3] for i in self.robots], dtype=int)
-        self.legs = first[:, None] + np.arange(12)
+        self.legs = np.array([actors[i][3] for i in self.robots], dtype=int)
         objects = {a[0]: i for i, a in enumerate(actors) if a[1] == "free"}
         self.thing = np.array([objects.get(actors[i][0], -1) for i in self.robots], dtype=int)
         self.radius = np.array([a[2] for a in actors], dtype=np.float32)

@@ -85,6 +85,9 @@ def _typed(*pairs: Any) -> None:
 
 
 _sims: List[Sim] = []
+_LEGS = [
+    f"{leg}_{joint}_joint" for leg in ("FL", "FR", "RL", "RR") for joint in ("hip", "thigh", "calf")
+]
 
 
 class Gym:
@@ -221,7 +224,8 @@ class Gym:
                     "joints take torques in effort mode only",
                 )
                 actor.first_dof, dofs = dofs, dofs + len(asset.dofs)
-            described.append((numbers[id(actor.env)], kind, asset.radius, actor.first_dof))
+            legs = [actor.first_dof + asset.dofs.index(name) for name in _LEGS if asset.dofs]
+            described.append((numbers[id(actor.env)], kind, asset.radius, legs))
         engine = sim.engine = Engine(described, dofs)
         for actor in sim.actors:
             place, origin = actor.pose.p, actor.env.origin
