@@ -9,6 +9,7 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
+from mapush.simulator.isaacgym.imports import load_before_torch
 from mapush.training.interruption import SignalFlag
 from mapush.training.settings import Settings
 
@@ -60,6 +61,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser().parse_args(words)
     with SignalFlag() as flag:
+        load_before_torch()
         from mapush.training.plan import Request
         from mapush.training.run import train
 

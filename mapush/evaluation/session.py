@@ -25,7 +25,15 @@ __all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of"]
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: int) -> None:
+def evaluate_one(
+    path: Path,
+    exp: Optional[str],
+    sim: str,
+    num_envs: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
     """Print the four figures of one checkpoint.
 
     Raises:
@@ -34,11 +42,19 @@ def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: 
     """
     task = task_of(path, exp)
     policy = load_policy(path, task)
-    figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+    figures = assess(policy, policy.hold, task, sim, num_envs, seed, device=device, options=options)
     _out.print(figures.entry(policy.step).figures(), end="")
 
 
-def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> None:
+def evaluate_run(
+    root: Path,
+    name: str,
+    sim: str,
+    num_envs: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
     """Evaluate every checkpoint of a run into its success_rate.txt.
 
     A checkpoint counts as done when the file has its figures over as many episodes.
@@ -75,7 +91,9 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
                 damaged.append(entry.path.name)
                 continue
             policy = build_policy(state, task, entry.module)
-            figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+            figures = assess(
+                policy, policy.hold, task, sim, num_envs, seed, device=device, options=options
+            )
             write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
             _out.print(_line(figures.entry(entry.step)))
             left.discard(entry.step)
@@ -85,7 +103,14 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
 
 
 def record(
-    path: Path, exp: Optional[str], sim: str, episodes: int, seed: int, video: Optional[Path]
+    path: Path,
+    exp: Optional[str],
+    sim: str,
+    episodes: int,
+    seed: int,
+    video: Optional[Path],
+    device: str = "auto",
+    options: str = "",
 ) -> None:
     """Write an mp4 of a checkpoint's first episodes.
 
@@ -98,7 +123,9 @@ def record(
     task = task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
-    environment = PushEnvironment(task, make_simulator(sim, task, episodes), seed, policy.hold)
+    environment = PushEnvironment(
+        task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
+    )
     for number, summary in enumerate(record_episodes(environment, policy, target, episodes), 1):
         _out.print(f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s")
     _out.print(f"video: {target}")

@@ -305,7 +305,7 @@ def test_an_evaluation_of_the_run_keeps_what_it_has_not_come_to(
     class Policy:
         hold = 1
 
-    def assessing(*arguments: object) -> Figures:
+    def assessing(*arguments: object, **more: object) -> Figures:
         prune(run, "last=1")
         seen.append(steps_in(run))
         return Figures(0.5, 12.5, 0.0, 0.5, 300, 0.0, 1.0)
