@@ -8,7 +8,8 @@ from typing import List, Optional
 
 from mapush.arguments import Parser, add_root
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
-from mapush.simulator import SIMULATORS
+from mapush.simulator import DEVICES, SIMULATORS
+from mapush.simulator.isaacgym.imports import load_before_torch
 
 _HERE = Path()  # `--record_video` without a path
 
@@ -56,6 +57,18 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--sim", choices=SIMULATORS, default="mujoco", help="simulator (default: mujoco)"
     )
+    parser.add_argument(
+        "--sim_options",
+        default="",
+        metavar="NAME=VALUE,...",
+        help="what is set of the simulator (default: nothing)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="where all tensors live; auto: the GPU for isaacgym, else cpu (default: auto)",
+    )
     parser.add_argument("--algo", choices=("ppo",), default="ppo", help="algorithm (default: ppo)")
     parser.add_argument(
         "--task", choices=("go1push_mid",), default="go1push_mid", help="(default: go1push_mid)"
@@ -72,9 +85,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if not 1 <= getattr(parsed, name) <= 100_000:
             value = getattr(parsed, name)
             raise RequestError(f"--{name} {value}: must be a whole number from 1 to 100000")
+    load_before_torch()
     from mapush.evaluation import session
 
     seed = session.TEST_SEED if parsed.seed is None else parsed.seed
+    where = session.Where(parsed.sim, parsed.device, parsed.sim_options)
     if parsed.test_mode == "viewer":
         if parsed.record_video is None or parsed.checkpoint is None:
             raise RequestError(
@@ -82,13 +97,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
                 "give --checkpoint PATH and --record_video [FILE.mp4]"
             )
         video = None if parsed.record_video == _HERE else parsed.record_video
-        session.record(parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video)
+        session.record(parsed.checkpoint, parsed.exp, where, parsed.episodes, seed, video)
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
-        session.evaluate_run(parsed.root, parsed.run, parsed.sim, parsed.num_envs, seed)
+        session.evaluate_run(parsed.root, parsed.run, where, parsed.num_envs, seed)
     else:
-        session.evaluate_one(parsed.checkpoint, parsed.exp, parsed.sim, parsed.num_envs, seed)
+        session.evaluate_one(parsed.checkpoint, parsed.exp, where, parsed.num_envs, seed)
     return EXIT_COMPLETE
 
 

@@ -9,6 +9,7 @@ from typing import List, Optional
 from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
+from mapush.simulator.isaacgym.imports import load_before_torch
 from mapush.training.settings import Settings
 
 
@@ -56,11 +57,12 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = build_parser().parse_args(words)
+    load_before_torch()
     from mapush.training.plan import Request
     from mapush.training.run import train
 
-    words = sys.argv[1:] if arguments is None else arguments
-    parsed = build_parser().parse_args(words)
     return train(
         Request(
             root=parsed.root,

@@ -23,6 +23,8 @@ def assess(
     num_envs: int,
     seed: int = TEST_SEED,
     check: Callable[[], None] = lambda: None,
+    device: str = "auto",
+    options: str = "",
 ) -> Figures:
     """Run the protocol on `num_envs` fresh environments, their starts drawn from `seed`.
 
@@ -30,7 +32,7 @@ def assess(
         RequestError: the simulator is not there, or `hold` does not fit the episode.
         Exception: whatever `check` raises, which is called at every control step.
     """
-    simulator = make_simulator(sim, task, num_envs)
+    simulator = make_simulator(sim, task, num_envs, device, options)
     try:
         return evaluate(PushEnvironment(task, simulator, seed, hold), policy, check)
     finally:

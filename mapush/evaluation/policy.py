@@ -34,7 +34,7 @@ class LoadedPolicy:
     @torch.no_grad()
     def __call__(self, observation: torch.Tensor) -> torch.Tensor:
         """Mean actions."""
-        return self.actor(observation)
+        return self.actor.to(observation.device)(observation)
 
 
 def read_checkpoint(path: Path) -> Dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -12,20 +13,48 @@ from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
 from mapush.environment.push import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.assess import TEST_SEED, assess
+from mapush.evaluation.calculator import Figures
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
-from mapush.evaluation.policy import build_policy, load_policy
+from mapush.evaluation.policy import LoadedPolicy, build_policy, load_policy
 from mapush.results.directory import open_run
 from mapush.results.identity import Owner
 from mapush.results.pins import Pin
 from mapush.simulator import make_simulator
+from mapush.simulator.base import Simulator
 from mapush.task import PushTask, load_task, task_folder
 
-__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record"]
+__all__ = ["TEST_SEED", "Where", "evaluate_one", "evaluate_run", "record"]
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
 
-def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: int) -> None:
+@dataclass(frozen=True)
+class Where:
+    """The simulator to evaluate in, its device and what is set of it."""
+
+    sim: str
+    device: str = "auto"
+    options: str = ""
+
+    def make(self, task: PushTask, num_envs: int) -> Simulator:
+        """A simulator of `num_envs` environments."""
+        return make_simulator(self.sim, task, num_envs, self.device, self.options)
+
+    def assess(self, policy: LoadedPolicy, task: PushTask, num_envs: int, seed: int) -> Figures:
+        """The figures of a policy over `num_envs` episodes."""
+        return assess(
+            policy,
+            policy.hold,
+            task,
+            self.sim,
+            num_envs,
+            seed,
+            device=self.device,
+            options=self.options,
+        )
+
+
+def evaluate_one(path: Path, exp: Optional[str], where: Where, num_envs: int, seed: int) -> None:
     """Print the four figures of one checkpoint.
 
     Raises:
@@ -34,11 +63,11 @@ def evaluate_one(path: Path, exp: Optional[str], sim: str, num_envs: int, seed: 
     """
     task = _task_of(path, exp)
     policy = load_policy(path, task)
-    figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+    figures = where.assess(policy, task, num_envs, seed)
     _out.print(figures.entry(policy.step).figures(), end="")
 
 
-def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> None:
+def evaluate_run(root: Path, name: str, where: Where, num_envs: int, seed: int) -> None:
     """Evaluate every checkpoint of a run into its success_rate.txt.
 
     A checkpoint counts as done when the file has its figures over as many episodes.
@@ -75,7 +104,7 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
                 damaged.append(entry.path.name)
                 continue
             policy = build_policy(state, task, entry.module)
-            figures = assess(policy, policy.hold, task, sim, num_envs, seed)
+            figures = where.assess(policy, task, num_envs, seed)
             write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
             _out.print(_line(figures.entry(entry.step)))
             left.discard(entry.step)
@@ -85,7 +114,7 @@ def evaluate_run(root: Path, name: str, sim: str, num_envs: int, seed: int) -> N
 
 
 def record(
-    path: Path, exp: Optional[str], sim: str, episodes: int, seed: int, video: Optional[Path]
+    path: Path, exp: Optional[str], where: Where, episodes: int, seed: int, video: Optional[Path]
 ) -> None:
     """Write an mp4 of a checkpoint's first episodes.
 
@@ -98,7 +127,7 @@ def record(
     task = _task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
-    environment = PushEnvironment(task, make_simulator(sim, task, episodes), seed, policy.hold)
+    environment = PushEnvironment(task, where.make(task, episodes), seed, policy.hold)
     for number, summary in enumerate(record_episodes(environment, policy, target, episodes), 1):
         _out.print(f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s")
     _out.print(f"video: {target}")

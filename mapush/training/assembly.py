@@ -46,7 +46,14 @@ def assemble(plan: Plan) -> Parts:
         CheckpointError: the checkpoint does not fit.
     """
     settings, task, source = plan.settings, plan.task, plan.source
-    simulator = make_simulator(settings.sim, task, settings.num_envs)
+    simulator = make_simulator(
+        settings.sim,
+        task,
+        settings.num_envs,
+        settings.device,
+        settings.sim_options,
+        room=max(settings.eval_freq and settings.eval_envs, settings.final_envs),
+    )
     environment = PushEnvironment(task, simulator, settings.seed, plan.recipe.hold)
     learner = PPOLearner(
         recipe=plan.recipe,
@@ -55,7 +62,7 @@ def assemble(plan: Plan) -> Parts:
         observation_size=task.observation_size,
         action_size=ACTION_SIZE,
         angles=angle_positions(task.robots.count),
-        device=torch.device(settings.device),
+        device=environment.device,
         seed=settings.seed,
     )
     if source is None:

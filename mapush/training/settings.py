@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Mapping
 
 from mapush.errors import RequestError
-from mapush.simulator import SIMULATORS
+from mapush.simulator import DEVICES, SIMULATORS
 
 LEARNERS = ("native",)
 ALGORITHMS = ("ppo",)
@@ -38,7 +38,8 @@ class Settings:
     num_envs: int = _option(200, "environments stepped in parallel")
     train_timesteps: int = _option(10_000_000, "total environment steps to reach")
     seed: int = _option(1, "of every random generator")
-    device: str = _option("cpu", "where networks and tensors live")
+    sim_options: str = _option("", "what is set of the simulator, name=value,name=value")
+    device: str = _option("auto", "where all tensors live; auto: the GPU for isaacgym, else cpu")
     save_freq: int = _option(20_000, "environment steps between checkpoints")
     keep: str = _option("last=5,every=10000000,best=1,first", "retention policy")
     max_unprotected_steps: int = _option(
@@ -60,7 +61,7 @@ _CHOICES = {
     "algo": ALGORITHMS,
     "sim": SIMULATORS,
     "learner": LEARNERS,
-    "device": ("cpu",),
+    "device": DEVICES,
 }
 _ENVIRONMENTS = 100_000  # more than any machine steps; a typing error must not fill its memory
 _STEPS = 10**15  # more than any run reaches

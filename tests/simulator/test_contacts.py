@@ -12,8 +12,9 @@ pytest.importorskip("mjbatch", reason="needs the mujoco extra")
 
 from scenes import advance, start_of, task_of
 
+from mapush.simulator.inertia import object_inertia
 from mapush.simulator.mujoco import MujocoSimulator
-from mapush.simulator.scene import ROBOT, object_inertia
+from mapush.simulator.scene import ROBOT
 
 AWAY = [8.0, 8.0, 0.0]
 FORWARD = [0.5, 0.0, 0.0]
