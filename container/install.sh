@@ -58,6 +58,16 @@ system() {
 install_packages() { apt-get install -qq --no-install-recommends "$@" >/dev/null; }
 
 check_python() {
+    local version
+    version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    case $SIM:$version in
+    isaacgym:3.8 | mujoco:3.1[0-9]) ;;
+    isaacgym:*) stop "the base image's python3 is $version, and Isaac Gym Preview 4 with torch 2.4.1 needs 3.8; choose an Ubuntu 20.04: --build-arg BASE_IMAGE=nvidia/cuda:12.1.1-devel-ubuntu20.04" ;;
+    *) stop "the base image's python3 is $version, and SIM=mujoco needs 3.10 or newer; choose a newer one: --build-arg BASE_IMAGE=debian:bookworm-20250520-slim" ;;
+    esac
+}
+
+python() {
     python3 -m venv /opt/venv
     local install=(python3 -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check --no-compile)
     "${install[@]}" "pip==$pip"
@@ -109,7 +119,7 @@ finish() {
     python3 -m compileall -qq "$here/mapush" "$here/task"
     # A checkout may be closed to others.
     find "$here" \( ! -perm -a+r -o -type d ! -perm -a+x \) -exec chmod a+rX {} +
-    rm -rf /root/.cache /tmp/* /var/tmp/*
+    rm -rf /root/.cache /tmp/* /var/tmp/* /fetch /archive
 }
 
 case ${1:-} in
