@@ -23,7 +23,7 @@ mapush_say() {
 # mapush_timed_out.
 mapush_look() {
     local shown start limit
-    shown=$(timeout --signal=KILL 20 scontrol -o show job "$mapush_slurm_id" 2>&1) || return 1
+    shown=$(mapush_ask 20 scontrol -o show job "$mapush_slurm_id" 2>&1) || return 1
     mapush_state=$(mapush_field JobState)
     mapush_restarts=$(mapush_field Restarts)
     [ -n "$mapush_state" ] && [ -n "$mapush_restarts" ] || return 1
@@ -45,10 +45,19 @@ mapush_field() { # NAME; of the line in $shown
 }
 
 mapush_seconds() { # [DAYS-]HOURS:MINUTES:SECONDS; 0 for UNLIMITED
-    local days=0 rest=$1 h m s
-    case $rest in *-*) days=${rest%%-*} rest=${rest#*-} ;; esac
-    IFS=: read -r h m s <<<"$rest"
-    case $days$h$m$s in '' | *[!0-9]*) echo 0 ;; *) echo $((10#$days * 86400 + 10#$h * 3600 + 10#$m * 60 + 10#$s)) ;; esac
+    if [[ $1 =~ ^(([0-9]+)-)?([0-9]+):([0-9]+):([0-9]+)$ ]]; then
+        echo $((10#${BASH_REMATCH[2]:-0} * 86400 + 10#${BASH_REMATCH[3]} * 3600 + 10#${BASH_REMATCH[4]} * 60 + 10#${BASH_REMATCH[5]}))
+    else
+        echo 0
+    fi
+}
+
+# Runs one of SLURM's commands for some seconds at most. SLURM ends a job by signalling the shell's
+# children too, and just then they are asked what to do about it. timeout has handlers of its own, so
+# what it starts no longer ignores what the shell ignores.
+mapush_ask() { # SECONDS, COMMAND...
+    # shellcheck disable=SC2016
+    timeout --signal=KILL "$1" bash -c 'trap "" TERM INT && exec "$@"' ask "${@:2}"
 }
 
 mapush_begin() { # FOLDER
@@ -85,11 +94,16 @@ mapush_begin() { # FOLDER
     mapush_say "start $((MAPUSH_RESTART_COUNT + 1)) on $MAPUSH_NODE, SLURM job $mapush_slurm_id, requeued $mapush_start times"
 }
 
-# A signal that comes to this shell alone is handed on to the step.
+# A signal that comes to this shell alone is handed on to the step. If it is the end of the job, the
+# requeue comes first: KILL follows TERM by 5 s, and judging may take longer on a busy node.
 mapush_signal() { # NAME
-    [ -n "$mapush_stepper" ] || return
-    # Not once the job is being ended: then the step has its signal too.
-    { mapush_look && [ "$mapush_state" = RUNNING ] && scancel --signal="$1" "$mapush_slurm_id"; } &
+    [ -n "$mapush_stepper" ] && mapush_look || return
+    if [ "$mapush_state" = RUNNING ]; then
+        scancel --signal="$1" "$mapush_slurm_id" &
+    elif [ "$1" = TERM ] && [ "${MAPUSH_REQUEUE:-1}" != 0 ]; then
+        mapush_judge_standing
+        [ "$mapush_standing" != ours ] || mapush_requeue 0
+    fi
 }
 
 # Runs the real srun so that signals are dealt with meanwhile: bash lets a trap wait for a command in
@@ -124,6 +138,10 @@ mapush_stand() {
         mapush_say "SLURM does not say how the job stands; asking again"
         sleep 10
     done
+    mapush_judge_standing
+}
+
+mapush_judge_standing() {
     mapush_standing=cancelled
     if [ "$mapush_restarts" -gt "$mapush_start" ]; then
         mapush_standing=requeued
@@ -172,7 +190,7 @@ mapush_judge() { # EXIT CODE, CANCELLED
         2 | 126 | 127) echo "stop $1 0" ;;
         *)
             if [ "$2" = 0 ] && [ "${MAPUSH_REQUEUE:-1}" != 0 ] && [ "$mapush_start" -lt "$MAPUSH_BLIND_RESTARTS" ]; then
-                echo "requeue $1 60"
+                echo "requeue $(($1 > 0 ? $1 : 1)) 60"
             else
                 echo "stop $(($1 > 0 ? $1 : 1)) 0"
             fi
@@ -193,9 +211,9 @@ mapush_requeue() { # SECONDS TO WAIT
             requeued) mapush_say "requeued by SLURM" && return ;;
             cancelled) mapush_say "cancelled meanwhile, so not requeued" && return ;;
         esac
-        if said=$(timeout --signal=KILL 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
+        if said=$(mapush_ask 60 scontrol requeue "$mapush_slurm_id" 2>&1); then
             # SLURM takes a time only once the job is requeued, and before it waits by itself.
-            [ "$1" = 0 ] || timeout --signal=KILL 20 scontrol update "JobId=$mapush_slurm_id" "StartTime=now+$1"
+            [ "$1" = 0 ] || mapush_ask 20 scontrol update "JobId=$mapush_slurm_id" "StartTime=now+$1"
             mapush_say "requeued"
             return
         fi

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from typing import Callable
 
@@ -52,15 +54,30 @@ def exit_with(main: Callable[[], int]) -> None:
     try:
         code = main()
     except MapushError as error:
-        print(f"mapush: {error}", file=sys.stderr)  # noqa: T201
+        _complain(str(error))
         code = error.exit_code
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "mapush":
             raise
-        print(  # noqa: T201
-            f"mapush: the Python package {error.name!r} is not installed for {sys.executable}; "
-            "use the project's own: . .venv/bin/activate (make setup makes it)",
-            file=sys.stderr,
+        _complain(
+            f"the Python package {error.name!r} is not installed for {sys.executable}; "
+            "use the project's own: . .venv/bin/activate (make setup makes it)"
         )
         code = EXIT_BAD_REQUEST
+    _give_up_unwritten()
     sys.exit(code)
+
+
+def _complain(line: str) -> None:
+    # The log of a job may lie on the very disk that is full.
+    with contextlib.suppress(OSError):
+        print(f"mapush: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _give_up_unwritten() -> None:
+    """Let output that nobody takes any more change no exit code: Python would make it 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -28,7 +28,7 @@ ALLOWED: Dict[str, Set[str]] = {
         *GROUND,
         *("task", "results", "checkpoint", "learner", "simulator", "environment", "evaluation"),
     },
-    "job": {*GROUND, "task", "results", "checkpoint"},
+    "job": {*GROUND, "arguments", "task", "results", "checkpoint"},
     "overview": {*GROUND, "task", "results", "checkpoint", "evaluation"},
 }
 LINES = 400

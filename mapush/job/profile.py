@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -185,7 +186,10 @@ def _without_lists(fields: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    return f"{value!r:.80}"
+    # Some YAML of a few lines has a whole text of terabytes.
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 80
+    return f"{brief.repr(value):.80}"
 
 
 def _reason(field: str, error: Mapping[str, Any]) -> str:

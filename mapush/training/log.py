@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -28,6 +29,12 @@ LOG_NAMES = {
     "push": "push_reward",
     "ocb": "ocb_reward",
 }
+
+
+def say(line: str) -> None:
+    """One line on the screen, at once; a screen that is gone, or a full disk, stops nothing."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)  # noqa: T201
 
 
 class RunLog:
@@ -79,7 +86,10 @@ class RunLog:
 
     def show(self, text: str) -> None:
         """One line on the screen alone."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._bar is None:
+            say(text)
+        else:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """One line that should not be overlooked, in log.txt and on the screen."""

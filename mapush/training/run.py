@@ -18,8 +18,9 @@ from mapush.results.owner import acquire
 from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag
+from mapush.training.log import say
 from mapush.training.plan import Plan, Request, find_run, plan_new, this_process
-from mapush.training.session import Session, say
+from mapush.training.session import Session
 from mapush.training.source import kept
 from mapush.training.space import require
 

@@ -42,18 +42,13 @@ from mapush.training.ledger import (
     unspoken,
     unwritten,
 )
-from mapush.training.log import RunLog
+from mapush.training.log import RunLog, say
 from mapush.training.loop import TrainingLoop
 from mapush.training.plan import Plan, Request, Source, plan_on
 from mapush.training.saver import Saver
 
 # Complete with a live directory: killed while that was removed, its last file first.
 _ON_THE_WAY_HOME = (record.FINISHING, record.COMPLETE)
-
-
-def say(line: str) -> None:
-    """One line on the screen, at once, where there is no log yet or no more."""
-    print(line, flush=True)  # noqa: T201
 
 
 @dataclass

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,28 +37,31 @@ def script(folder: Path, text: str) -> Path:
     return path
 
 
-def listener(folder: Path, until: str, heard: Path) -> Path:
-    """A trainer that waits for signals."""
+def listening(folder: Path, until: str, heard: Path) -> str:
+    """The text of a train.sh that waits for signals, with a program in a folder."""
     program = folder / "listener.py"
-    folder.mkdir(parents=True, exist_ok=True)
     program.write_text(LISTENER, encoding="utf-8")
     os.mkfifo(heard)
-    return script(folder, f'exec "$PYTHON" {program} --until {until} --heard {heard} "$@"')
+    return f'exec "$PYTHON" "{program}" --until {until} --heard "{heard}" "$@"'
 
 
 def experiment(workplace: Path, text: str) -> None:
     """A working directory in which `--exp cuboid` runs a train.sh of this text."""
     script(workplace / "task" / "cuboid", text)
-    config = (REPOSITORY / "task" / "cuboid" / "config.py").read_bytes()
-    (workplace / "task" / "cuboid" / "config.py").write_bytes(config)
+    shutil.copy(REPOSITORY / "task" / "cuboid" / "config.py", workplace / "task" / "cuboid")
 
 
-def start_submit(workplace: Path, *options: str) -> subprocess.Popen[str]:
-    """Start `mapush.submit --exp cuboid` in a working directory, in a session of its own."""
+def start_submit(
+    workplace: Path, *options: str, program: Sequence[str] = ("-m", "mapush.submit")
+) -> subprocess.Popen[str]:
+    """Start `mapush.submit --exp cuboid` on this machine, in a session of its own.
+
+    Also where sbatch is there, which is then not asked.
+    """
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("MAPUSH_ROOT", None)
     return subprocess.Popen(
-        [sys.executable, "-m", "mapush.submit", "--exp", "cuboid", *options],
+        [sys.executable, *program, "--exp", "cuboid", "--cluster", "local", *options],
         cwd=workplace,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -68,9 +72,11 @@ def start_submit(workplace: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def run_submit(workplace: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def run_submit(
+    workplace: Path, *options: str, program: Sequence[str] = ("-m", "mapush.submit")
+) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    with start_submit(workplace, *options) as process:
+    with start_submit(workplace, *options, program=program) as process:
         out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
