@@ -18,6 +18,7 @@ ARG SIM=isaacgym
 COPY container/install.sh /opt/mapush/container/
 RUN bash /opt/mapush/container/install.sh system
 COPY requirements/runtime.txt requirements/isaacgym.txt /opt/mapush/requirements/
+ARG PIP_EXTRA_INDEX_URL=
 RUN bash /opt/mapush/container/install.sh python
 COPY --from=isaacgym /opt/isaacgym /opt/isaacgym
 RUN bash /opt/mapush/container/install.sh gymtorch
