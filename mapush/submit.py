@@ -145,6 +145,11 @@ def _parser() -> Parser:
 def _order(options: argparse.Namespace, passed: List[str]) -> Order:
     """Check what can be checked here, before anything is written."""
     root = Path(options.root).absolute()
+    if ":" in str(root):
+        raise RequestError(
+            f"--root {str(root)!r}: Python cannot import from a path with a colon, and the job's "
+            "code lies there; choose another directory"
+        )
     cluster = options.cluster
     if cluster == "auto":
         cluster = SLURM if slurm.is_there() else LOCAL

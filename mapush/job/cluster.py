@@ -111,6 +111,8 @@ def _executor(
         raise RequestError(
             f"--root {request.root!r}: SLURM takes % and \\ in a path for its own signs"
         )
+    if not str(group).isprintable():
+        raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
     python = request.python or sys.executable
     executor = SlurmExecutor(folder=str(group), python=shlex.quote(python))
     log = f"{group}{'_%a' if len(places) > 1 else ''}/job.log"
@@ -175,11 +177,12 @@ def _setup(requests: Sequence[JobRequest], profile: Profile, group: Path) -> Lis
     }
     lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     batch = Path(request.code) / "job" / "batch.sh"
-    missing = f'"mapush: {batch}: is not there on $(hostname); does this node see it?"'
+    # In words of its own: a path may hold what a shell would run between double quotes.
+    missing = f"mapush: {batch}: is not there on"
     lines += [
         f"cd {shlex.quote(request.code)} && . {shlex.quote(str(batch))} || "
         + "{ "
-        + f"echo {missing} >&2; exit 2; "
+        + f'echo {shlex.quote(missing)} "$(hostname); does this node see it?" >&2; exit 2; '
         + "}",
         f"mapush_begin {shlex.quote(str(group))}",
     ]
