@@ -67,6 +67,18 @@ check_python() {
     esac
 }
 
+nvidia() {
+    # Container runtimes bring the driver's libraries, but not always the files that name them: without,
+    # Vulkan takes lavapipe, a renderer on the CPU. Mesa's EGL crashes Isaac Gym when a thread ends.
+    local vulkan=/usr/share/vulkan/icd.d egl=/usr/share/glvnd/egl_vendor.d
+    mkdir -p "$vulkan" "$egl"
+    rm -f "$vulkan"/lvp_icd.* "$egl/50_mesa.json" /usr/lib/x86_64-linux-gnu/libEGL_mesa.so.0*
+    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s"%s}}\n' \
+        libGLX_nvidia.so.0 ', "api_version": "1.3.194"' >"$vulkan/nvidia_icd.json"
+    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s"}}\n' \
+        libEGL_nvidia.so.0 >"$egl/10_nvidia.json"
+}
+
 python() {
     python3 -m venv /opt/venv
     local install=(python3 -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check --no-compile)

@@ -86,7 +86,7 @@ def base_context(folder: Path, base: str, packages: Packages) -> Path:
     """A base image with Python 3.8 as the distribution's own."""
     folder.mkdir()
     python = find_python()
-    unwanted = ("test", "tests", "__pycache__", "*.a", "idlelib", "tkinter", "share", "pip*")
+    unwanted = ("test", "tests", "__pycache__", "*.a", "idlelib", "tkinter", "share")
     shutil.copytree(
         python, folder / "local", symlinks=True, ignore=shutil.ignore_patterns(*unwanted)
     )

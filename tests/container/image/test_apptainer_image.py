@@ -9,7 +9,7 @@ from typing import List
 
 import building
 import pytest
-import training
+import small_training
 from building import Walker
 
 from tests.support import SMALL
@@ -34,15 +34,15 @@ def test_a_run_whose_container_is_stopped_goes_on_in_a_new_one_to_the_bit(
     number: signal.Signals, walker: Walker, sif: Path, root: Path, uninterrupted: Path
 ) -> None:
     words = command(walker, sif, root)
-    with training.watched(words, walker.environment) as victim:
-        training.wait_for_step(victim, root, 1200)
+    with small_training.watched(words, walker.environment) as victim:
+        small_training.wait_for_step(victim, root, 1200)
         os.kill(victim.pid, number)
-        code = victim.wait(training.SECONDS)
+        code = victim.wait(small_training.SECONDS)
         assert code == (-number if number == signal.SIGKILL else 75)
     again = building.run(words, env=walker.environment)
     assert again.returncode == 0, again.stderr
     assert "going on" in again.stdout
-    training.assert_same_run(root, uninterrupted)
+    small_training.assert_same_run(root, uninterrupted)
     assert {path.stat().st_uid for path in root.rglob("*")} == {building.USER_ID}
 
 
@@ -50,7 +50,7 @@ def test_without_a_bind_it_says_that_the_results_would_be_lost(walker: Walker, s
     words = walker.command("apptainer", "run", "--no-mount=home,cwd", str(sif), "--exp", "cuboid")
     done = building.run(words, env=walker.environment)
     assert done.returncode == 2
-    assert "MAPUSH_ROOT=/out: nothing of the host is mounted there" in done.stderr
+    assert "mapush: /out: nothing of the host is mounted there" in done.stderr
 
 
 def test_without_the_archive_the_build_says_where_to_get_it(walker: Walker, sif: Path) -> None:

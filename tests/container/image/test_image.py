@@ -10,7 +10,7 @@ from typing import List
 
 import building
 import pytest
-import training
+import small_training
 from building import Engine
 
 from mapush.job import snapshot
@@ -33,14 +33,14 @@ def test_a_run_whose_container_is_stopped_goes_on_in_a_new_one_to_the_bit(
 ) -> None:
     words = command(engine, image, tmp_path)
     words[2:2] = ["--name=victim", "--env=MAPUSH_JOB_ID=job-1"]
-    with training.watched(words, engine.environment) as victim:
-        training.wait_for_step(victim, tmp_path, 1200)
+    with small_training.watched(words, engine.environment) as victim:
+        small_training.wait_for_step(victim, tmp_path, 1200)
         engine("kill", f"--signal={signal}", "victim")
-        assert victim.wait(training.SECONDS) == (137 if signal == "KILL" else 75)
+        assert victim.wait(small_training.SECONDS) == (137 if signal == "KILL" else 75)
     again = building.run(words, env=engine.environment)
     assert again.returncode == 0, again.stderr
     assert "going on" in again.stdout
-    training.assert_same_run(tmp_path, uninterrupted)
+    small_training.assert_same_run(tmp_path, uninterrupted)
 
 
 def test_an_image_that_is_built_again_is_the_cached_one(
@@ -68,12 +68,13 @@ def test_nothing_of_the_build_is_left_in_the_image(engine: Engine, image: str) -
 @pytest.mark.parametrize(
     ("options", "words", "message"),
     [
-        ((), ["--exp", "cuboid"], "mapush: MAPUSH_ROOT=/out: nothing of the host is mounted there"),
+        ((), ["--exp", "cuboid"], "mapush: /out: nothing of the host is mounted there"),
         (("--volume={root}:/out", "--user=7:7"), ["--exp", "cuboid"], "user id 7 cannot write"),
         (("--volume={root}:/out",), ["--exp", "none"], "--exp 'none': no such folder"),
+        ((), ["--root", "/opt", "--exp", "cuboid"], "mapush: /opt: nothing of the host"),
         ((), ["python", "-m", "mapush.train", "--no-such"], "--no-such"),
     ],
-    ids=["no mount", "not writable", "no such task", "another command"],
+    ids=["no mount", "not writable", "no such task", "not mounted", "another command"],
 )
 def test_a_wrong_request_is_said_in_one_line(
     options: List[str], words: List[str], message: str, engine: Engine, image: str, tmp_path: Path
@@ -121,7 +122,7 @@ def test_the_launchers_way_into_containers_takes_the_image(
     options = [*SMALL, "--root", str(tmp_path), "--train_timesteps", "400", "--final_envs", "0"]
     done = building.run([*words, *options], env=environment)
     assert done.returncode == 0, done.stderr
-    assert training.saved_steps(tmp_path) == [400]
+    assert small_training.saved_steps(tmp_path) == [400]
 
 
 def test_without_the_archive_the_build_says_where_to_get_it(

@@ -10,8 +10,8 @@ from typing import List, Tuple
 
 import building
 import pytest
+import small_training
 import stand_ins
-import training
 from building import Engine, Packages
 
 from tests.support import SMALL
@@ -85,13 +85,13 @@ def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
     done = building.run(command(tmp_path / "reference"), env=engine.environment)
     assert done.returncode == 0, done.stderr
     words = command(tmp_path / "root")
-    with training.watched(words, engine.environment) as victim:
-        training.wait_for_step(victim, tmp_path / "root", 800)
+    with small_training.watched(words, engine.environment) as victim:
+        small_training.wait_for_step(victim, tmp_path / "root", 800)
         engine("kill", "--signal=KILL", "victim")
-        assert victim.wait(training.SECONDS) == 137
+        assert victim.wait(small_training.SECONDS) == 137
     again = building.run(words, env=engine.environment)
     assert again.returncode == 0, again.stderr
-    training.assert_same_run(tmp_path / "root", tmp_path / "reference")
+    small_training.assert_same_run(tmp_path / "root", tmp_path / "reference")
 
 
 def test_openrl_is_there(built: Tuple[str, str], engine: Engine) -> None:
