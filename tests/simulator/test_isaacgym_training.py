@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict
 
@@ -18,7 +20,7 @@ from tests.support import PROJECT, only_run, train_command
 
 __all__ = ["robot_assets"]
 
-OPTIONS = "--sim isaacgym --device cpu --eval_freq 0 --final_envs 0".split()
+OPTIONS = "--sim isaacgym --device cpu --exp short --eval_freq 0 --final_envs 0".split()
 
 
 @pytest.fixture
@@ -32,10 +34,25 @@ def environment(robot_assets: Path, tmp_path: Path) -> Dict[str, str]:
     }
 
 
-def run(command: Any, environment: Dict[str, str]) -> subprocess.CompletedProcess:
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder whose task `short` is cuboid with episodes of 50 control steps."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT / "task" / "cuboid", folder / "task" / "short")
+    config = folder / "task" / "short" / "config.py"
+    text = config.read_text(encoding="utf-8").replace('name="cuboid"', 'name="short"')
+    text = text.replace(
+        "    robots=Robots(count=2),",
+        "    robots=Robots(count=2),\n    termination=Termination(control_steps=50),",
+    )
+    config.write_text(text, encoding="utf-8")
+    return folder
+
+
+def run(command: Any, environment: Dict[str, str], folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         command,
-        cwd=PROJECT,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -45,11 +62,11 @@ def run(command: Any, environment: Dict[str, str]) -> subprocess.CompletedProces
 
 
 def test_trains_evaluates_and_is_evaluated_again(
-    environment: Dict[str, str], tmp_path: Path
+    environment: Dict[str, str], project: Path, tmp_path: Path
 ) -> None:
     options = [*OPTIONS, "--train_timesteps", "800", "--num_envs", "10", "--save_freq", "200"]
     evaluating = ["--eval_freq", "400", "--eval_envs", "3", "--final_envs", "12"]
-    done = run(train_command(tmp_path, *options, *evaluating), environment)
+    done = run(train_command(tmp_path, *options, *evaluating), environment, project)
     assert done.returncode == 0, done.stderr
     assert "evaluation at 400 steps" in done.stdout
     home = only_run(tmp_path)
@@ -61,37 +78,37 @@ def test_trains_evaluates_and_is_evaluated_again(
     assert state["environment_state"]["simulator"]["root"].shape == (10, 5, 13)
     assert (home / "success_rate.txt").is_file()
     test = [sys.executable, "-m", "mapush.test", "--sim", "isaacgym", "--device", "cpu"]
-    done = run([*test, "--checkpoint", str(module), "--num_envs", "3"], environment)
+    done = run([*test, "--checkpoint", str(module), "--num_envs", "3"], environment, project)
     assert done.returncode == 0, done.stderr
     assert "success rate" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_was_stopped_goes_on(
-    number: signal.Signals, environment: Dict[str, str], tmp_path: Path
+    number: signal.Signals, environment: Dict[str, str], project: Path, tmp_path: Path
 ) -> None:
     options = [*OPTIONS, "--keep", "all"]
     with subprocess.Popen(
         train_command(tmp_path, *options, "--train_timesteps", "1000000"),
-        cwd=PROJECT,
-        env={**environment, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     ) as victim:
-        assert victim.stdout is not None
-        for line in victim.stdout:
-            if " steps/s" in line:
-                victim.send_signal(number)
-                break
-        victim.stdout.read()
-        victim.wait()
+        until = time.monotonic() + 120
+        while not list((tmp_path / "log").glob("*/*/*/checkpoints/rl_model_800_steps")):
+            assert victim.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        victim.send_signal(number)
     assert victim.returncode == {signal.SIGKILL: -9, signal.SIGTERM: 75}[number]
     (live,) = (tmp_path / "log" / "MQE" / "go1push_mid").iterdir()
     saved = max(
         int(path.name.split("_")[2]) for path in (live / "checkpoints").glob("rl_model_*_steps")
     )
     done = run(
-        train_command(tmp_path, *options, "--train_timesteps", str(saved + 800)), environment
+        train_command(tmp_path, *options, "--train_timesteps", str(saved + 800)),
+        environment,
+        project,
     )
     assert done.returncode == 0, done.stderr
     home = only_run(tmp_path)
@@ -116,9 +133,11 @@ def test_what_is_missing_is_one_line_and_leaves_nothing_behind(
     options: list,
     says: str,
     environment: Dict[str, str],
+    project: Path,
     tmp_path: Path,
 ) -> None:
-    done = run(train_command(tmp_path / "root", *OPTIONS, *options), {**environment, **change})
+    command = train_command(tmp_path / "root", *OPTIONS, *options)
+    done = run(command, {**environment, **change}, project)
     assert done.returncode == 2
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
