@@ -17,6 +17,9 @@
 # name and process id whether its owner still lives, and a namespace of its own would hide that.
 set -uo pipefail
 
+# bash keeps a HOSTNAME that sbatch has brought along from another node.
+IFS= read -r host </proc/sys/kernel/hostname || host=unknown
+
 # Beside MAPUSH_*, what reaches CMD in the container; everything else is the image's own.
 readonly passed=(
     SLURM_JOB_ID SLURM_RESTART_COUNT SLURM_CPUS_PER_TASK SLURM_PROCID SLURM_NTASKS SLURM_LOCALID
@@ -66,7 +69,7 @@ check_directory() { # NAME, the variable that holds it
     local path=${!1:-}
     [ -n "$path" ] || return 0
     is_absolute "$path" || refuse "$1=$path: must be an absolute path"
-    [ -d "$path" ] || refuse "$1=$path: no such directory on $HOSTNAME"
+    [ -d "$path" ] || refuse "$1=$path: no such directory on $host"
 }
 
 is_file_image() {
@@ -102,7 +105,7 @@ choose_runtime() {
         [ "$runtime" != docker ] || [[ $(docker --version 2>/dev/null) != *podman* ]] || runtime=podman
         return
     done
-    refuse "MAPUSH_CONTAINER=$image: ${candidates[*]}: not installed on $HOSTNAME; load a module in the profile's setup or set MAPUSH_RUNTIME"
+    refuse "MAPUSH_CONTAINER=$image: ${candidates[*]}: not installed on $host; load a module in the profile's setup or set MAPUSH_RUNTIME"
 }
 
 is_apptainer() { [ "$runtime" = apptainer ] || [ "$runtime" = singularity ]; }
@@ -114,7 +117,7 @@ check_image() {
         is_file_image || [ "${image#*://}" != "$image" ] ||
             refuse "MAPUSH_CONTAINER=$image: no such file; $runtime takes a .sif file, a directory or docker://$image"
         is_file_image || return 0
-        [ -e "$image" ] || refuse "MAPUSH_CONTAINER=$image: no such file or directory on $HOSTNAME"
+        [ -e "$image" ] || refuse "MAPUSH_CONTAINER=$image: no such file or directory on $host"
         [ -r "$image" ] || refuse "MAPUSH_CONTAINER=$image: not readable by $(id -un)"
         # The working directory changes before the runtime looks for it.
         is_absolute "$image" || image=$PWD/$image
@@ -129,11 +132,11 @@ check_image() {
     if [ "$runtime" = docker ]; then
         # Exit code 1: another node's daemon may answer, so the job may be requeued.
         security=$("$program" info --format '{{.SecurityOptions}}' 2>&1) ||
-            refuse "docker on $HOSTNAME does not answer: $security" 1
+            refuse "docker on $host does not answer: $security" 1
     fi
     said=$("$program" image inspect --format '{{.Id}}' "$image" 2>&1 >/dev/null)
     code=$?
-    [ "$code" = 0 ] || refuse "MAPUSH_CONTAINER=$image: not on $HOSTNAME; run: $program pull '$image' ($said)"
+    [ "$code" = 0 ] || refuse "MAPUSH_CONTAINER=$image: not on $host; run: $program pull '$image' ($said)"
 }
 
 check_gpus() {
@@ -141,7 +144,7 @@ check_gpus() {
     [[ $gpus =~ ^[0-9]{1,4}$ ]] || refuse "MAPUSH_GPUS=$gpus: must be a count"
     gpus=$((10#$gpus))
     [ "$gpus" = 0 ] || [ -e /proc/driver/nvidia/version ] || nvidia-smi -L >/dev/null 2>&1 ||
-        refuse "MAPUSH_GPUS=$gpus: no NVIDIA driver on $HOSTNAME; ask for a node with GPUs, or for 0 GPUs"
+        refuse "MAPUSH_GPUS=$gpus: no NVIDIA driver on $host; ask for a node with GPUs, or for 0 GPUs"
 }
 
 add_bind() { # SRC DST rw|ro
@@ -150,7 +153,7 @@ add_bind() { # SRC DST rw|ro
         is_absolute "$path" || refuse "MAPUSH_BINDS: $path: must be an absolute path (SRC[:DST[:ro]] per line)"
         [[ $path != *$'\n'* ]] || refuse "$path: $runtime cannot bind a path with a line break"
     done
-    [ -e "$1" ] || refuse "MAPUSH_BINDS: $1: does not exist on $HOSTNAME"
+    [ -e "$1" ] || refuse "MAPUSH_BINDS: $1: does not exist on $host"
     case $runtime:$1$2 in
     apptainer:*[,:]*)
         # --bind splits at these; --mount, which singularity had late, takes quotes.
@@ -244,13 +247,13 @@ enter_apptainer() {
     is_absolute "$start" && [ -d "$start" ] || start=/tmp
     namespace=$(readlink /proc/self/ns/pid)
     # Named by this process, which becomes the runtime: once it is gone, so is the need for them.
-    start=$start/mapush-$UID-$HOSTNAME-${namespace//[^0-9]/}
+    start=$start/mapush-$UID-$host-${namespace//[^0-9]/}
     for before in "$start".*; do
         pid=${before#"$start".}
         [ -O "$before" ] && [ ! -L "$before" ] && ! kill -0 "${pid%%.*}" 2>/dev/null && rm -rf -- "$before"
     done
     # Never one from before: a killed build leaves a lock that torch waits for without end.
-    scratch=$(mktemp -d "$start.$$.XXXXXX") || refuse "$start.$$.XXXXXX: cannot be made on $HOSTNAME" 1
+    scratch=$(mktemp -d "$start.$$.XXXXXX") || refuse "$start.$$.XXXXXX: cannot be made on $host" 1
     add_bind "$scratch" "$scratch" rw
     [ "$gpus" = 0 ] || options+=(--nv)
     collect_environment
@@ -302,7 +305,7 @@ if [ -z "$image" ]; then
         export PYTHONPATH="$MAPUSH_CODE${PYTHONPATH:+:$PYTHONPATH}"
         cd "$MAPUSH_CODE" || refuse "MAPUSH_CODE=$MAPUSH_CODE: cannot be entered"
     fi
-    has "$1" || refuse "$1: no such command on $HOSTNAME"
+    has "$1" || refuse "$1: no such command on $host"
     exec -- "$@"
 fi
 

@@ -11,8 +11,6 @@ from typing import Any, Iterable, NoReturn
 
 from mapush.errors import RequestError
 
-_PROFILE = "profile_"  # before the name of a field, since an option of ours may have the same
-
 
 class Parser(argparse.ArgumentParser):
     """Complains in one line, as every mapush command does; takes no abbreviated options."""
@@ -26,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             RequestError: always.
         """
-        raise RequestError(f"{message}; see python -m {self.prog} --help")
+        raise RequestError(f"{' '.join(message.split())}; see python -m {self.prog} --help")
 
 
 def truth(text: str) -> bool:
@@ -69,47 +67,6 @@ def add_root(parser: argparse._ActionsContainer) -> None:
         default=Path(os.environ.get("MAPUSH_ROOT", ".")),
         help="directory that holds log/ and results/ (default: $MAPUSH_ROOT, else here)",
     )
-
-
-def add_profile(group: argparse._ActionsContainer) -> None:
-    """Add `--profile` and an option for each of a profile's fields; see `profile_changes`."""
-    from mapush.job.profile import DEFAULT, Profile
-
-    group.add_argument(
-        "--profile",
-        default=DEFAULT,
-        metavar="NAME",
-        help="job/profiles/NAME.yaml, or a path; the options below win over it "
-        f"(default: {DEFAULT})",
-    )
-    hints = typing.get_type_hints(Profile)
-    for name, field in Profile.model_fields.items():
-        kind = hints[name]
-        if typing.get_origin(kind) is typing.Union:
-            kind = next(each for each in typing.get_args(kind) if each is not type(None))
-        default = "none" if field.default in (None, ()) else field.default
-        settings: typing.Dict[str, Any] = {
-            "dest": _PROFILE + name,
-            "default": argparse.SUPPRESS,
-            "help": f"{field.description} (default: {default})".replace("%", "%%"),
-        }
-        flag = f"--{name.replace('_', '-')}"
-        if kind is bool:
-            group.add_argument(flag, type=truth, nargs="?", const=True, metavar="BOOL", **settings)
-        elif typing.get_origin(kind) is tuple:
-            group.add_argument(flag, nargs="+", metavar="TEXT", **settings)
-        elif kind is int:
-            group.add_argument(flag, type=int, metavar="N", **settings)
-        else:
-            choices = typing.get_args(kind)
-            metavar = "{" + ",".join(choices) + "}" if choices else "TEXT"
-            group.add_argument(flag, metavar=metavar, **settings)
-
-
-def profile_changes(options: argparse.Namespace) -> typing.Dict[str, Any]:
-    """The fields of a profile that were given as options of `add_profile`, by name."""
-    pairs = vars(options).items()
-    return {name[len(_PROFILE) :]: value for name, value in pairs if name.startswith(_PROFILE)}
 
 
 def given(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
-from mapush.arguments import Parser, add_profile, given, profile_changes
+from mapush.arguments import Parser, given
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
@@ -21,6 +21,7 @@ from mapush.job.folder import JobFolder, find_job
 from mapush.job.follow import wait
 from mapush.job.notice import ended, sent
 from mapush.job.profile import Profile, load_profile
+from mapush.job.profile_options import add_profile, profile_changes
 from mapush.job.request import LOCAL, SLURM
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import find_by_job

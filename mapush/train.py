@@ -10,6 +10,7 @@ from mapush.arguments import Parser, add_fields, add_root, given, truth
 from mapush.errors import exit_with
 from mapush.learner.recipe import Recipe
 from mapush.simulator.isaacgym.imports import load_before_torch
+from mapush.training.interruption import SignalFlag
 from mapush.training.settings import Settings
 
 
@@ -59,12 +60,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser().parse_args(words)
-    load_before_torch()
-    from mapush.training.plan import Request
-    from mapush.training.run import train
+    with SignalFlag() as flag:
+        load_before_torch()
+        from mapush.training.plan import Request
+        from mapush.training.run import train
 
-    return train(
-        Request(
+        request = Request(
             root=parsed.root,
             options=given(parsed, Settings),
             changes=given(parsed, Recipe),
@@ -73,7 +74,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             use_tensorboard=parsed.use_tensorboard,
             command=("python", "-m", "mapush.train", *words),
         )
-    )
+        return train(request, flag)
 
 
 if __name__ == "__main__":

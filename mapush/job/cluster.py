@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -113,6 +114,8 @@ def _executor(
         )
     if not str(group).isprintable():
         raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
+    if shutil.which("srun") is None:
+        raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     python = request.python or sys.executable
     executor = SlurmExecutor(folder=str(group), python=shlex.quote(python))
     log = f"{group}{'_%a' if len(places) > 1 else ''}/job.log"

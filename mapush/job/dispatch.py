@@ -120,9 +120,10 @@ def _snapshots(root: Path) -> Path:
 
 @contextlib.contextmanager
 def _folders(order: Order) -> Iterator[List[JobFolder]]:
-    """The folders of the order's jobs; new ones are gone again if the jobs are not sent off."""
+    """The folders of the order's jobs; if they are not sent off, new ones are gone again."""
     if order.job is not None:
-        yield [order.job]
+        with order.job.kept_unless_sent():
+            yield [order.job]
         return
     places = take_folders(order.root, _name(order), datetime.now(), len(order.members))
     try:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Iterator, List, Optional
 
-from mapush.errors import OwnershipError, RequestError
+from mapush.errors import OwnershipError, RequestError, StorageError
 from mapush.files import make_directory, storage_errors, write_atomically
 from mapush.job import attempts
 from mapush.job.request import JobRequest, Outcome, dump, parse_outcome, parse_request
@@ -178,6 +178,23 @@ class JobFolder:
                     path.unlink()
         attempts.append_submission(self.attempts)
         write_atomically(self._request, dump(request))
+
+    @contextlib.contextmanager
+    def kept_unless_sent(self) -> Iterator[None]:
+        """Bring back what `open` replaces if the block fails: the job is as it was, and has its id.
+
+        How often its trainers may fail is counted anew all the same.
+        """
+        paths = (self._request, self._slurm, self._outcome, self._process, self._lock)
+        with storage_errors(self.path):
+            kept = {path: path.read_bytes() for path in paths if path.exists()}
+        try:
+            yield
+        except BaseException:
+            for path, data in kept.items():
+                with contextlib.suppress(StorageError):
+                    write_atomically(path, data)
+            raise
 
     def request(self) -> JobRequest:
         """What was asked for.

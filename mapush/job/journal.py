@@ -39,6 +39,8 @@ def last_words(output: Path, begin: int) -> str:
 
     A trainer that died of something else has its last line quoted; a silent one has none.
     """
+    if not output.exists():
+        return ""
     with storage_errors(output), output.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(begin, end - _TAIL_BYTES))

@@ -16,6 +16,7 @@ from mapush.errors import RequestError
 DEFAULT = "default"
 _SUFFIX = ".yaml"
 _MAX_BYTES = 100_000
+_GRANULARITY = 30  # seconds between two looks of SLURM at time limits
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 # The forms that sbatch takes: with days, or without.
 _WITH_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?")
@@ -74,7 +75,11 @@ class Profile(BaseModel):
     )
     max_failures: int = Field(10, ge=0, le=1000, description="restarts after failures, in all")
     max_idle: int = Field(
-        5, ge=1, le=1000, description="starts in a row without a newer checkpoint before giving up"
+        5,
+        ge=1,
+        le=1000,
+        description="failures in a row without a newer checkpoint before giving up, or four times "
+        "as many preemptions",
     )
     failure_wait: int = Field(
         60,
@@ -145,10 +150,12 @@ def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
         field = str(first["loc"][0])
         place = f"--{field.replace('_', '-')}" if field in changes else f"{path}: {field}"
         raise RequestError(f"{place} {_shown(fields[field])}: {_reason(field, first)}") from None
-    if profile.minutes * _MINUTE <= profile.signal_lead:
+    # The signal may come 30 s early, and one that comes right after the start lets no job work.
+    earliest = profile.signal_lead + _GRANULARITY
+    if profile.minutes * _MINUTE <= earliest:
         raise RequestError(
-            f"--time {profile.time}: is not longer than the {profile.signal_lead} s before its end "
-            "at which SLURM sends its signal; give more time, or less with --signal-lead"
+            f"--time {profile.time}: SLURM may send its signal {earliest} s before the end "
+            f"(--signal-lead {profile.signal_lead}), which leaves no time to train; give more time"
         )
     return profile
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import enum
 import signal
 from dataclasses import dataclass
-from typing import Sequence
+from typing import List, Sequence
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 
 # What a shell says of a command that it cannot execute or find.
 _NOT_STARTED = (126, 127)
 _WAIT_GROWTH = 5.0
+# What schedulers and people stop a trainer with; its start-up takes seconds in which that kills it.
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+_PATIENCE = 4  # times as many interruptions as failures in a row may bring no newer checkpoint
 _SHELL_SIGNAL = 128  # a shell's exit code for a signal is this much more than its number
 
 
@@ -42,9 +45,10 @@ class Policy:
     """How often a trainer may be started again."""
 
     failures: int = 10
-    """Restarts after failures, in all. Stops with a checkpoint are not failures."""
+    """Restarts after failures, in all. Being stopped by a signal is none."""
     idle: int = 5
-    """Attempts one after another that leave no newer checkpoint, whatever ended them."""
+    """Failures one after another that leave no newer checkpoint, or four times as many stops: on a
+    busy partition a job may be preempted again and again before it gets anywhere."""
     failure_wait: float = 60.0
     """Seconds before the next start after the second failure without progress in a row, and five
     times as many after each further one: what stopped a trainer that had come some way, such as a
@@ -88,18 +92,19 @@ def decide(
         reason = f"stopped as asked, with the checkpoint of step {last.step:,}"
         return Verdict(Action.GIVE_UP, own_code, reason)
     idle = _idle_attempts(attempts, start_step)
-    if idle >= policy.idle:
-        reason = f"{ended}; {idle} attempts one after another brought no newer checkpoint"
+    idle_failures = sum(not _is_interruption(attempt) for attempt in idle)
+    if idle_failures >= policy.idle or len(idle) >= policy.idle * _PATIENCE:
+        reason = f"{ended}; {len(idle)} attempts one after another brought no newer checkpoint"
         # 75 asks to be run again, which is just what must not happen any more.
         code = EXIT_FAILURE if own_code == EXIT_RUN_AGAIN else own_code
         return Verdict(Action.GIVE_UP, code, reason)
-    failures = sum(attempt.exit_code != EXIT_RUN_AGAIN for attempt in attempts)
-    if last.exit_code != EXIT_RUN_AGAIN and failures > policy.failures:
+    failures = sum(not _is_interruption(attempt) for attempt in attempts)
+    if not _is_interruption(last) and failures > policy.failures:
         reason = f"{ended}; all {policy.failures} restarts after failures are used up"
         return Verdict(Action.GIVE_UP, own_code, reason)
     wait = 0.0
-    if last.exit_code != EXIT_RUN_AGAIN and last.step and idle > 1:
-        wait = policy.failure_wait * _WAIT_GROWTH ** (idle - 2)
+    if not _is_interruption(last) and last.step and idle_failures > 1:
+        wait = policy.failure_wait * _WAIT_GROWTH ** (idle_failures - 2)
         ended = f"{ended}; waiting {wait:.0f} s"
     return Verdict(Action.RESTART, own_code, ended, wait)
 
@@ -139,12 +144,17 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _idle_attempts(attempts: Sequence[Attempt], start_step: int) -> int:
-    """How many of the last attempts left no checkpoint newer than there was before them."""
-    steps = [start_step, *(attempt.step for attempt in attempts)]
-    idle = 0
-    for before, after in zip(reversed(steps[:-1]), reversed(steps[1:])):
-        if after > before:
+def _is_interruption(attempt: Attempt) -> bool:
+    """Whether somebody stopped the trainer, be it before it had its handlers for that."""
+    return attempt.exit_code == EXIT_RUN_AGAIN or _killer(attempt.exit_code) in _STOPPING
+
+
+def _idle_attempts(attempts: Sequence[Attempt], start_step: int) -> List[Attempt]:
+    """The last attempts that left no checkpoint newer than there was before them, newest first."""
+    before = [start_step, *(attempt.step for attempt in attempts[:-1])]
+    idle: List[Attempt] = []
+    for attempt, step in zip(reversed(attempts), reversed(before)):
+        if attempt.step > step:
             break
-        idle += 1
+        idle.append(attempt)
     return idle

@@ -71,12 +71,12 @@ def settle(
         verdict = Verdict(Action.GIVE_UP, verdict.exit_code, f"{verdict.reason}; requeue is off")
     try:
         attempts.append_end(place.attempts, attempt)
+        # Before our own word on it is the log's last.
+        said = last_words(place.output, ledger.log_bytes)
         note(place.output, ledger.starts, verdict)
         if verdict.action is not Action.RESTART:
-            said = (
-                "" if verdict.action is Action.DONE else last_words(place.output, ledger.log_bytes)
-            )
-            place.write_outcome(Outcome(verdict.exit_code, verdict.reason, said))
+            message = "" if verdict.action is Action.DONE else said
+            place.write_outcome(Outcome(verdict.exit_code, verdict.reason, message))
     except MapushError as error:
         # The verdict stands; a full disk is just what a requeue may outlast.
         print(f"mapush: {error}", file=sys.stderr)  # noqa: T201

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, Iterable, Iterator
 
-from mapush.errors import RequestError
+from mapush.errors import RequestError, StorageError
 from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,8 @@ def take(parent: Path, tasks: Iterable[Path]) -> Path:
         The copy, with `mapush/`, `job/` and `task/`.
 
     Raises:
-        RequestError: If mapush does not lie in a checkout, which has the job's scripts too.
+        RequestError: If mapush does not lie in a checkout, which has the job's scripts too, or is
+            edited just now.
         StorageError: If the copy cannot be written.
     """
     files = _files(tasks)
@@ -48,8 +49,11 @@ def take(parent: Path, tasks: Iterable[Path]) -> Path:
             for relative, source in files.items():
                 (temporary / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, temporary / relative)
+            if not _is_whole(temporary, name):
+                raise RequestError(f"{_PROJECT}: was edited while it was copied; submit again")
             if target.exists() and not _is_whole(target, name):
-                target.rename(hidden_sibling(target))
+                with contextlib.suppress(FileNotFoundError):  # somebody else has done it
+                    target.rename(hidden_sibling(target))
             with contextlib.suppress(FileExistsError):
                 temporary.rename(target)
         except OSError as error:
@@ -70,7 +74,12 @@ def place(parent: Path, tasks: Iterable[Path]) -> Path:
 def _is_whole(target: Path, name: str) -> bool:
     """Whether a copy is what its name says; a machine that lost power may have left it in part."""
     there = {path.relative_to(target).as_posix(): path for path in _walk(target)}
-    return bool(there) and _digest(there) == name
+    try:
+        return bool(there) and _digest(there) == name
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):  # somebody else replaces it just now
+            return False
+        raise
 
 
 def _files(tasks: Iterable[Path]) -> Dict[str, Path]:

@@ -1,13 +1,15 @@
-"""Signals become a flag; the last update boundary is kept so that it can be saved at any moment."""
+"""Signals become a flag that is looked at between two pieces of work.
+
+Without torch: a trainer enters the flag before it imports anything that takes seconds, since a
+signal that comes before that kills it.
+"""
 
 from __future__ import annotations
 
 import signal
 import time
 from types import FrameType, TracebackType
-from typing import Any, Dict, Mapping, Optional, Type
-
-import torch
+from typing import Any, Dict, Optional, Type
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
@@ -64,14 +66,3 @@ class SignalFlag:
         if self.name is None:
             self._moment = time.time()
             self.name = signal.Signals(number).name
-
-
-def snapshot(state: Any) -> Any:  # noqa: ANN401
-    """Copy a state of tensors and plain values to the CPU, so that training can go on in place."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, Mapping):
-        return {key: snapshot(value) for key, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(snapshot(value) for value in state)
-    return state

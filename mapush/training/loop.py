@@ -9,10 +9,10 @@ from typing import Any, Callable, Dict, Optional
 from mapush.environment.push import PushEnvironment
 from mapush.errors import StorageError
 from mapush.learner.base import Learner
-from mapush.training.interruption import snapshot
 from mapush.training.log import LOG_NAMES, RunLog
 from mapush.training.saver import Saver
 from mapush.training.settings import Settings
+from mapush.training.snapshot import snapshot
 
 Evaluation = Callable[[], Dict[str, float]]
 

@@ -27,8 +27,12 @@ from mapush.training.space import require
 TORCH_THREADS = 1  # fixed: sums split over threads differ in their last bits, and nets are small
 
 
-def train(request: Request) -> int:
+def train(request: Request, flag: SignalFlag) -> int:
     """Train a new run, or go on with the one that is named or that this job has begun.
+
+    Args:
+        request: What is asked for.
+        flag: Entered already, so that no signal is missed.
 
     Returns:
         The exit code: 0 complete, 75 stopped early with a durable checkpoint.
@@ -39,15 +43,14 @@ def train(request: Request) -> int:
     refuse_many_tasks()
     torch.set_num_threads(TORCH_THREADS)
     owner = this_process()
-    with SignalFlag() as flag:
-        # Only the first start of a job can be certain that nothing has been trained.
-        judged = worth_a_retry if owner.restart else storage_errors
-        with judged(request.root):
-            run = find_run(request, owner)
-            if run is None:
-                return _begin(request, owner, flag)
-        with worth_a_retry(request.root):
-            return _go_on(run, request, owner, flag)
+    # Only the first start of a job can be certain that nothing has been trained.
+    judged = worth_a_retry if owner.restart else storage_errors
+    with judged(request.root):
+        run = find_run(request, owner)
+        if run is None:
+            return _begin(request, owner, flag)
+    with worth_a_retry(request.root):
+        return _go_on(run, request, owner, flag)
 
 
 def _begin(request: Request, owner: Owner, flag: SignalFlag) -> int:

@@ -26,6 +26,7 @@ from mapush.results.finish import finish
 from mapush.results.identity import Owner
 from mapush.results.owner import Ownership, acquire, file_system_time
 from mapush.results.run import LEASES, RunDirectory
+from mapush.training.interruption import SignalFlag
 from mapush.training.plan import Request
 from mapush.training.run import train
 from tests.durability.injection import CALLS, DEFECT, LOOKS, Operation, Outcome
@@ -334,7 +335,7 @@ class Finish(Scenario):
             for lease in (run.live / LEASES).glob("0*"):
                 os.utime(lease, (0, 0))  # as above, of a process whose death cannot be seen
         with contextlib.redirect_stdout(None):
-            assert train(Request(root, {}, run=run.name)) == 0
+            assert train(Request(root, {}, run=run.name), SignalFlag()) == 0
         assert run.read().status == record.COMPLETE
         assert not run.live.exists()
         assert hidden(run.results) == []
@@ -360,7 +361,7 @@ class FinishByTrainer(Finish):
 
     def prepare(self, root: Path) -> Operation:
         os.environ["MAPUSH_JOB_ID"] = JOB
-        return lambda: train(Request(root, {}))
+        return lambda: train(Request(root, {}), SignalFlag())
 
 
 def _stopped(*_: object) -> None:

@@ -166,7 +166,7 @@ CASES = {
         1, 1, 0, 1, says="all 0 restarts", environment={"MAPUSH_MAX_FAILURES": "0"}
     ),
     "no start without progress": Case(
-        75, 1, 0, 1, steps=(), says="brought no newer checkpoint",
+        1, 1, 0, 1, steps=(), says="brought no newer checkpoint",
         environment={"MAPUSH_MAX_IDLE": "1"},
     ),
 }  # fmt: skip
@@ -389,6 +389,36 @@ def test_a_signal_to_the_shell_alone_is_handed_on_while_the_job_runs(
     assert fake.calls("scancel") == handed
     assert batch.returncode == 75, out
     assert fake.calls("scontrol requeue") == [f"scontrol requeue {ID}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "standing", "requeues"),
+    [
+        ("TERM", {"state": "COMPLETING", "preempted": ENDED, "ends": ENDED}, 1),
+        ("TERM", {"state": "COMPLETING", **TIMED_OUT}, 1),
+        ("TERM", {"state": "COMPLETING"}, 0),
+        ("TERM", {"state": "COMPLETING", "restarts": 1}, 0),
+        ("USR1", {"state": "COMPLETING", **TIMED_OUT}, 0),
+    ],
+)
+def test_at_slurms_end_of_a_job_the_requeue_does_not_wait_for_the_step(
+    name: str, standing: Dict[str, Any], requeues: int, fake: FakeSlurm, root: Path
+) -> None:
+    make_job(root)
+    fake.answer("show", shown(**standing))
+    given = shell(fake, root, WAITING.format(root=root))
+    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+        until((root / "pid").exists)
+        batch.send_signal(getattr(signal, f"SIG{name}"))
+        until(lambda: fake.calls("scontrol -o show"))
+        if requeues:
+            until(lambda: fake.calls("scontrol requeue"))
+        fake.answer("show", shown("COMPLETING", restarts=standing.get("restarts", 0)))
+        (root / "stop").touch()
+        out, _ = batch.communicate(timeout=30)
+    assert len(fake.calls("scontrol requeue")) == requeues, out
+    assert fake.calls("scancel") == []
+    assert batch.returncode == 75
 
 
 def test_signals_do_not_hide_the_steps_own_exit_code(fake: FakeSlurm, root: Path) -> None:

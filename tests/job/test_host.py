@@ -30,7 +30,7 @@ from mapush.job.request import Outcome, dump
         (["exit 2"], True, 1, 2),
         (["exit 75", "exit 2"], True, 2, 2),
         (["exit 1"] * 9, False, 5, 1),
-        (["exit 75"] * 9, False, 5, 1),
+        (["exit 75"] * 30, False, 20, 1),
         (["exit 75"] * 9 + ["exit 0"], True, 10, 0),
     ],
 )

@@ -230,7 +230,7 @@ def test_a_profile_that_grows_without_end_is_refused_at_once(field: str, profile
         ({"gpu_request": "tpu"}, ["--gpu-request 'tpu'", "'gres' or 'gpus-per-node'"]),
         ({"setup": ["a\nb"]}, ["--setup", "one line of text"]),
         ({"memory": "lots"}, ["--memory 'lots'"]),
-        ({"signal_lead": 4000, "time": "60"}, ["--time 60", "4000 s", "--signal-lead"]),
+        ({"signal_lead": 4000, "time": "60"}, ["--time 60", "4030 s", "--signal-lead 4000"]),
     ],
 )
 def test_a_wrong_option_is_named_as_the_option_it_is(

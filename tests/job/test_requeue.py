@@ -52,12 +52,16 @@ def test_a_job_that_was_asked_to_stop_is_not_started_again(
         (0, [(1, 1), (1, 2), (-9, 3), (1, 4), (-9, 5)], GIVE_UP, 137),
         # A stop after the budget was just used up is no failure.
         (0, [(1, 1), (1, 2), (1, 3), (1, 4), (75, 5)], RESTART, 75),
-        # Without progress three attempts are enough, whatever ended them.
+        # Without progress three failures are enough, or twelve stops of whatever kind.
         (0, [(1, 0), (1, 0)], RESTART, 1),
         (0, [(1, 0), (1, 0), (1, 0)], GIVE_UP, 1),
-        (500, [(75, 500), (1, 500), (75, 500)], GIVE_UP, 1),
+        (500, [(1, 500), (75, 500), (1, 500), (75, 500)], RESTART, 75),
+        (500, [(1, 500), (75, 500), (1, 500), (75, 500), (1, 500)], GIVE_UP, 1),
+        (500, [(75, 500)] * 11, RESTART, 75),
+        (500, [(75, 500)] * 12, GIVE_UP, 1),
+        (500, [(143, 500), (138, 500), (140, 500), (-15, 500)] * 2, RESTART, 143),
         # Losing checkpoints is no progress either.
-        (500, [(75, 400), (75, 300), (75, 200)], GIVE_UP, 1),
+        (500, [(1, 400), (1, 300), (1, 200)], GIVE_UP, 1),
         # One newer checkpoint starts the count anew.
         (0, [(1, 0), (1, 0), (75, 7), (1, 7), (75, 7)], RESTART, 75),
         # What is done is done.

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+import pytest
+
+from mapush.diagnosis.finding import LOSS, NOTE, OK, WARNING
+from mapush.diagnosis.interruption import judge_interruptions
+from mapush.diagnosis.scontrol import records, settings
+from tests.diagnosis.questions import named, profile
+from tests.diagnosis.recorded import CONFIG, PARTITIONS, changed
+
+LOW, LOWNG = records(PARTITIONS)
+PREEMPTION = "preemption in low"
+LEAD = "signal before the time limit"
+LIMIT = "time limit in low"
+
+
+def test_the_recorded_cluster_costs_a_run_nothing() -> None:
+    findings = judge_interruptions(settings(CONFIG), LOW, profile())
+    assert {finding.level for finding in findings} == {OK}
+
+
+@pytest.mark.parametrize(
+    ("config", "partition", "fields", "name", "level", "words"),
+    [
+        ({}, {}, {}, PREEMPTION, OK, ["13 s", "mapush requeues"]),
+        ({}, {"GraceTime": "0"}, {}, PREEMPTION, OK, ["5 s from", "SLURM requeues"]),
+        ({"KillWait": "30 sec"}, {}, {}, PREEMPTION, OK, ["38 s", "then 30"]),
+        ({"KillWait": "1 sec"}, {"GraceTime": "0"}, {}, PREEMPTION, OK, ["5 s from"]),
+        ({}, {"PreemptMode": "OFF"}, {}, PREEMPTION, OK, ["not preempted"]),
+        ({"PreemptType": "preempt/none"}, {}, {}, PREEMPTION, OK, ["not preempted"]),
+        ({}, {"PreemptMode": "CANCEL"}, {}, PREEMPTION, OK, ["mapush requeues"]),
+        ({}, {"PreemptMode": "CANCEL", "GraceTime": "0"}, {}, PREEMPTION, WARNING, ["CANCEL"]),
+        ({}, {"PreemptMode": "SUSPEND"}, {}, PREEMPTION, NOTE, ["goes on"]),
+        ({}, {"PreemptMode": "GANG,SUSPEND"}, {}, PREEMPTION, NOTE, ["goes on"]),
+        ({"PreemptType": "preempt/qos"}, {}, {}, PREEMPTION, NOTE, ["--qos"]),
+        ({}, {}, {"requeue": False}, PREEMPTION, OK, ["ends with its checkpoint"]),
+        ({}, {}, {"requeue": False}, "requeue", WARNING, ["--requeue true"]),
+        ({"JobRequeue": "0"}, {}, {}, "requeue", OK, ["JobRequeue=0"]),
+        ({"AuthInfo": "(null)"}, {}, {}, "requeue", OK, ["120 s"]),
+        ({}, {}, {}, "requeue", OK, ["5 s"]),
+        ({"RequeueExit": "70-80"}, {}, {}, "RequeueExit", WARNING, ["75"]),
+        ({"RequeueExitHold": "1"}, {}, {}, "RequeueExitHold", WARNING, ["holds", "1"]),
+        ({"SlurmctldParameters": "(null)"}, {}, {}, "signal of a preemption", OK, ["TERM"]),
+        ({}, {}, {"signal": "USR1"}, "signal of a preemption", OK, ["USR1"]),
+        ({"ProctrackType": "proctrack/linuxproc"}, {}, {}, "processes", WARNING, ["cgroup"]),
+        ({}, {"MaxTime": "12:00:00"}, {}, LIMIT, LOSS, ["MaxTime=12:00:00", "--time 12:00:00"]),
+        ({}, {"MaxTime": "12:00:00"}, {"time": "720"}, LIMIT, OK, ["12:00:00"]),
+        ({}, {}, {"time": "2"}, LEAD, LOSS, ["never ends", "--time"]),
+        ({}, {}, {"time": "6"}, LEAD, WARNING, ["25 %"]),
+        ({}, {}, {"time": "60", "signal_lead": 30}, LEAD, NOTE, ["30 s", "60 or more"]),
+        ({}, {}, {"time": "60"}, LEAD, OK, ["90 s"]),
+    ],
+)
+def test_each_way_of_a_cluster_is_judged(
+    config: Dict[str, str],
+    partition: Dict[str, str],
+    fields: Dict[str, Any],
+    name: str,
+    level: str,
+    words: List[str],
+) -> None:
+    findings = judge_interruptions(
+        changed(settings(CONFIG), **config), changed(LOW, **partition), profile(**fields)
+    )
+    (finding,) = named(findings, name)
+    assert finding.level == level
+    for word in words:
+        assert word in f"{finding.what} {finding.cost} {finding.mend}"
+
+
+@pytest.mark.parametrize(
+    ("qos", "level", "word"),
+    [
+        ({"PreemptMode": "requeue", "GraceTime": "00:00:20"}, OK, "25 s"),
+        ({"PreemptMode": "cluster", "GraceTime": "00:00:00"}, OK, "PreemptMode=REQUEUE"),
+        ({"PreemptMode": "cancel", "GraceTime": "00:00:00"}, WARNING, "CANCEL"),
+        (None, NOTE, "--qos"),
+    ],
+)
+def test_preemption_by_quality_of_service_goes_by_that_one(
+    qos: Optional[Dict[str, str]], level: str, word: str
+) -> None:
+    config = changed(settings(CONFIG), PreemptType="preempt/qos")
+    (finding,) = named(judge_interruptions(config, LOW, profile(), qos), PREEMPTION)
+    assert finding.level == level
+    assert word in f"{finding.what} {finding.cost} {finding.mend}"
+
+
+@pytest.mark.parametrize(("slow", "level"), [(0.1, OK), (3.9, OK), (4.5, LOSS), (60.0, LOSS)])
+def test_a_storage_too_slow_for_the_seconds_before_kill_loses_work(slow: float, level: str) -> None:
+    (finding,) = named(
+        judge_interruptions(settings(CONFIG), LOWNG, profile(), slow=slow), "preemption in lowng"
+    )
+    assert finding.level == level
