@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
 import pytest
+from worlds import World
 
 from tests.support import PROJECT
 
@@ -22,30 +22,11 @@ REQUIRED = os.environ.get("MAPUSH_REQUIRE_CONTAINERS") == "1"
 CONTEXT = ("Dockerfile", "apptainer.def", ".dockerignore", "Makefile")
 FOLDERS = ("container", "job", "mapush", "requirements", "task")
 BUILD_SECONDS = 900
-PODMAN_SETTINGS = """
-[containers]
-netns = "host"
-default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "none"
-"""
 # What pyenv's Python 3.8 is linked to.
 LIBRARIES_OF_PYTHON = (
     "libbz2-1.0 libexpat1 libffi8 liblzma5 libncursesw6 libreadline8 libsqlite3-0 libssl3 libuuid1 "
     "zlib1g"
 ).split()
-USER_ID = 4242
-# Runs "$@" as a user that only this mount namespace knows, with subordinate ids of its own.
-BECOME_USER = f"""
-set -eu
-for name in passwd group subuid subgid; do
-    [ -e /etc/$name ] || : >/etc/$name
-    mount --bind "$USER_FILES/$name" /etc/$name
-done
-exec setpriv --reuid {USER_ID} --regid {USER_ID} --clear-groups "$@"
-"""
 
 
 def require(*programs: str) -> None:
@@ -53,6 +34,12 @@ def require(*programs: str) -> None:
     missing = [program for program in programs if not shutil.which(program)]
     if missing:
         lacking(f"not installed: {', '.join(missing)}")
+
+
+def require_root() -> None:
+    """Root, to become another user and to build with podman."""
+    if os.getuid():
+        lacking("needs root")
 
 
 def lacking(what: str) -> None:
@@ -106,6 +93,11 @@ class Packages:
         whole = {"/".join(path.split("/")[:3]) for path in paths if path.startswith("/")}
         return sorted(path for path in whole if Path(path).is_dir())
 
+    @property
+    def binds(self) -> List[str]:
+        """Options of podman that have them in a build."""
+        return [f"--volume={path}:{path}:ro" for path in self.folders]
+
     def configuration(self, certificates: str, *more_links: str) -> str:
         """A pip.conf that says the same inside a build."""
         kept = ("find-links", "extra-index-url", "index-url", "default-timeout")
@@ -116,41 +108,23 @@ class Packages:
         return "[global]\n" + "".join(f"{name} = {text}\n" for name, text in lines.items())
 
 
-@dataclass
-class Engine:
-    """Podman with settings and images of its own."""
-
-    folder: Path
-    environment: Dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, *words: str, seconds: float = BUILD_SECONDS) -> str:
-        return succeed(["podman", *words], seconds=seconds, env=self.environment)
-
-    def make(self, context: Path, base: str, simulator: str, *options: str) -> List[str]:
-        """The command by which a user builds the image."""
-        flags = "--isolation=chroot --network=host --pull=never"
-        return [
-            *("make", "-C", str(context), "image", f"SIM={simulator}", "ENGINE=podman"),
-            *(f"BASE_IMAGE={base}", f"ARGS={' '.join([flags, *options])}"),
-        ]
+def podman(world: World, *words: str, seconds: float = BUILD_SECONDS) -> str:
+    """What podman says, which must succeed."""
+    return succeed(["podman", *words], seconds=seconds, env=surroundings(world))
 
 
-@contextlib.contextmanager
-def podman(folder: Path) -> Iterator[Engine]:
-    require("podman", "runc", "make")
-    if os.getuid():
-        lacking("podman's builds are tried by root")
-    settings, storage = folder / "containers.conf", folder / "storage.conf"
-    settings.write_text(PODMAN_SETTINGS)
-    places = f'graphroot = "{folder}/images"\nrunroot = "{folder}/podman-run"\n'
-    storage.write_text(f'[storage]\ndriver = "overlay"\n{places}')
-    own = {"CONTAINERS_CONF": str(settings), "CONTAINERS_STORAGE_CONF": str(storage)}
-    engine = Engine(folder, {**os.environ, **own, "TMPDIR": str(folder)})
-    try:
-        yield engine
-    finally:
-        run(["podman", "rm", "--all", "--force", "--time", "0"], env=engine.environment)
-        run(["umount", "-q", "-l", str(folder / "images/overlay")])
+def surroundings(world: World) -> Dict[str, str]:
+    """The whole environment of a world's caller."""
+    return {**os.environ, **world.environment}
+
+
+def make_image(context: Path, base: str, simulator: str, *options: str) -> List[str]:
+    """The command by which a user builds the image."""
+    flags = "--isolation=chroot --network=host --pull=never"
+    return [
+        *("make", "-C", str(context), "image", f"SIM={simulator}", "ENGINE=podman"),
+        *(f"BASE_IMAGE={base}", f"ARGS={' '.join([flags, *options])}"),
+    ]
 
 
 def make_base(folder: Path, packages: Packages) -> Path:
@@ -199,52 +173,7 @@ def copy_context(folder: Path) -> Path:
     return folder
 
 
-@dataclass
-class Walker:
-    """A user without rights, and apptainer for them."""
-
-    folder: Path
-    environment: Dict[str, str]
-    prefix: Tuple[str, ...] = ("unshare", "-m", "bash", "-c", BECOME_USER, "become")
-
-    def command(self, *words: str) -> List[str]:
-        return [*self.prefix, *words]
-
-    def own(self, path: Path) -> Path:
-        """Give a directory with all in it to the user."""
-        succeed(["chown", "-R", f"{USER_ID}:{USER_ID}", str(path)])
-        return path
-
-
-def make_walker(folder: Path) -> Walker:
-    """The user, with a home in a folder that they can reach, and a private apptainer."""
-    require("newuidmap", "mksquashfs", "unshare", "setpriv")
-    if os.getuid():
-        lacking("needs root, to become another user")
-    for place in ("home", "run", "files"):
-        (folder / place).mkdir(parents=True)
-    files = folder / "files"
-    entry = f"walker:x:{USER_ID}:{USER_ID}::{folder}/home:/bin/bash\n"
-    (files / "passwd").write_text(Path("/etc/passwd").read_text() + entry)
-    (files / "group").write_text(Path("/etc/group").read_text() + f"walker:x:{USER_ID}:\n")
-    for name in ("subuid", "subgid"):
-        (files / name).write_text("walker:500000:65536\n")
-    path = os.environ["PATH"]
-    if not shutil.which("apptainer"):
-        require("apt-get", "dpkg-deb", "patchelf")
-        succeed(["bash", str(SCRIPTS / "get_apptainer.sh"), str(folder / "apptainer")])
-        path = f"{folder}/apptainer/usr/bin:{path}"
-    environment = {
-        **os.environ,
-        "PATH": path,
-        "USER_FILES": str(files),
-        "HOME": str(folder / "home"),
-        "USER": "walker",
-        "LOGNAME": "walker",
-        "XDG_RUNTIME_DIR": str(folder / "run"),
-        "TMPDIR": str(folder / "run"),
-    }
-    walker = Walker(folder, environment)
-    for place in ("home", "run"):
-        walker.own(folder / place)
-    return walker
+def own(world: World, path: Path) -> Path:
+    """Give a directory with all in it to a world's caller."""
+    succeed(["chown", "-R", f"{world.uid}:{world.uid}", str(path)])
+    return path

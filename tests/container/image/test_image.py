@@ -11,7 +11,7 @@ from typing import List
 import building
 import pytest
 import small_training
-from building import Engine
+from worlds import World
 
 from mapush.job import snapshot
 from tests.support import PROJECT, SMALL
@@ -20,7 +20,7 @@ from tests.support import PROJECT, SMALL
 SHARED = ("--pid=host", "--uts=host")
 
 
-def command(engine: Engine, image: str, root: Path, *options: str) -> List[str]:
+def command(engine: World, image: str, root: Path, *options: str) -> List[str]:
     """A small training in a container, with a results directory of the host."""
     as_caller = f"--user={os.getuid()}:{os.getgid()}"
     mounted = f"--volume={root}:/out"
@@ -29,38 +29,39 @@ def command(engine: Engine, image: str, root: Path, *options: str) -> List[str]:
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_a_run_whose_container_is_stopped_goes_on_in_a_new_one_to_the_bit(
-    signal: str, engine: Engine, image: str, tmp_path: Path, uninterrupted: Path
+    signal: str, engine: World, image: str, tmp_path: Path, uninterrupted: Path
 ) -> None:
     words = command(engine, image, tmp_path)
     words[2:2] = ["--name=victim", "--env=MAPUSH_JOB_ID=job-1"]
-    with small_training.watched(words, engine.environment) as victim:
+    with small_training.watched(words, building.surroundings(engine)) as victim:
         small_training.wait_for_step(victim, tmp_path, 1200)
-        engine("kill", f"--signal={signal}", "victim")
+        building.podman(engine, "kill", f"--signal={signal}", "victim")
         assert victim.wait(small_training.SECONDS) == (137 if signal == "KILL" else 75)
-    again = building.run(words, env=engine.environment)
+    again = building.run(words, env=building.surroundings(engine))
     assert again.returncode == 0, again.stderr
     assert "going on" in again.stdout
     small_training.assert_same_run(tmp_path, uninterrupted)
 
 
 def test_an_image_that_is_built_again_is_the_cached_one(
-    engine: Engine, image: str, base: str, context: Path, packages: building.Packages
+    engine: World, image: str, base: str, context: Path, packages: building.Packages
 ) -> None:
-    binds = [f"--volume={path}:{path}:ro" for path in packages.folders]
-    said = building.succeed(engine.make(context, base, "mujoco", *binds), env=engine.environment)
+    command = building.make_image(context, base, "mujoco", *packages.binds)
+    said = building.succeed(command, env=building.surroundings(engine))
     steps = said.count("] STEP ") - said.count(": FROM ")
     assert said.count("--> Using cache") == steps > 10
 
 
-def test_nothing_of_the_build_is_left_in_the_image(engine: Engine, image: str) -> None:
+def test_nothing_of_the_build_is_left_in_the_image(engine: World, image: str) -> None:
     places = "/root/.cache /home/mapush/.cache /tmp /var/tmp /var/lib/apt/lists /archive /fetch"
-    found = engine(
+    found = building.podman(
+        engine,
         *("run", "--rm", "--user=0:0", "--entrypoint=/bin/bash", image, "-c"),
         f"find {places} -mindepth 1 -not -path '*/lists/partial' 2>/dev/null; "
         "find / -xdev '(' -name '*.tar.gz' -o -name .git -o -name .netrc ')'",
     )
     assert found == ""
-    (told,) = json.loads(engine("image", "inspect", image))
+    (told,) = json.loads(building.podman(engine, "image", "inspect", image))
     assert told["Config"]["User"] == "1000:1000"
     assert not [word for word in told["Config"]["Env"] if "PIP" in word or "PROXY" in word.upper()]
 
@@ -77,24 +78,26 @@ def test_nothing_of_the_build_is_left_in_the_image(engine: Engine, image: str) -
     ids=["no mount", "not writable", "no such task", "not mounted", "another command"],
 )
 def test_a_wrong_request_is_said_in_one_line(
-    options: List[str], words: List[str], message: str, engine: Engine, image: str, tmp_path: Path
+    options: List[str], words: List[str], message: str, engine: World, image: str, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
     options = [option.format(root=tmp_path) for option in options]
     if "--user=7:7" not in options:
         options.append("--user=0:0")
-    done = building.run(["podman", "run", "--rm", *options, image, *words], env=engine.environment)
+    done = building.run(
+        ["podman", "run", "--rm", *options, image, *words], env=building.surroundings(engine)
+    )
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") <= 2
 
 
-def test_without_arguments_it_says_its_options(engine: Engine, image: str) -> None:
-    assert "--train_timesteps" in engine("run", "--rm", image)
+def test_without_arguments_it_says_its_options(engine: World, image: str) -> None:
+    assert "--train_timesteps" in building.podman(engine, "run", "--rm", image)
 
 
 def test_a_user_without_a_name_and_a_read_only_root_will_do(
-    engine: Engine, image: str, tmp_path: Path
+    engine: World, image: str, tmp_path: Path
 ) -> None:
     os.chown(tmp_path, 4711, 4711)
     for place in tmp_path.parents[:2]:
@@ -102,17 +105,17 @@ def test_a_user_without_a_name_and_a_read_only_root_will_do(
     words = command(engine, image, tmp_path, "--train_timesteps", "400", "--final_envs", "0")
     words[2:2] = ["--read-only", "--tmpfs=/tmp"]
     words = [word.replace(f"--user={os.getuid()}:", "--user=4711:") for word in words]
-    done = building.run(words, env=engine.environment)
+    done = building.run(words, env=building.surroundings(engine))
     assert done.returncode == 0, done.stderr
     assert {path.stat().st_uid for path in tmp_path.rglob("*")} == {4711}
 
 
 def test_the_launchers_way_into_containers_takes_the_image(
-    engine: Engine, image: str, tmp_path: Path
+    engine: World, image: str, tmp_path: Path
 ) -> None:
     code = snapshot.take(tmp_path / "code", [PROJECT / "task/cuboid"])
     environment = {
-        **engine.environment,
+        **building.surroundings(engine),
         "MAPUSH_CONTAINER": image,
         "MAPUSH_RUNTIME": "podman",
         "MAPUSH_ROOT": str(tmp_path),
@@ -126,20 +129,24 @@ def test_the_launchers_way_into_containers_takes_the_image(
 
 
 def test_without_the_archive_the_build_says_where_to_get_it(
-    engine: Engine, base: str, context: Path
+    engine: World, base: str, context: Path
 ) -> None:
-    done = building.run(engine.make(context, base, "isaacgym"), env=engine.environment)
+    done = building.run(
+        building.make_image(context, base, "isaacgym"), env=building.surroundings(engine)
+    )
     said = done.stdout + done.stderr
     assert done.returncode != 0
     assert "https://developer.nvidia.com/isaac-gym" in said
     assert "RUN bash /opt/mapush" not in said  # before anything is downloaded
 
 
-def test_an_archive_that_is_damaged_is_refused(engine: Engine, base: str, context: Path) -> None:
+def test_an_archive_that_is_damaged_is_refused(engine: World, base: str, context: Path) -> None:
     archive = context / "IsaacGym_Preview_4_Package.tar.gz"
     archive.write_bytes(b"<html>please log in</html>")
     try:
-        done = building.run(engine.make(context, base, "isaacgym"), env=engine.environment)
+        done = building.run(
+            building.make_image(context, base, "isaacgym"), env=building.surroundings(engine)
+        )
     finally:
         archive.unlink()
     assert done.returncode != 0

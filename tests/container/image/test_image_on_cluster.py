@@ -8,7 +8,7 @@ from typing import Iterator
 
 import building
 import pytest
-from building import Walker
+from worlds import World
 
 from tests.cluster.cases import LONG, PREEMPTED, preempt
 from tests.cluster.cluster import Cluster, unavailable
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def cluster(walker: Walker) -> Iterator[Cluster]:
+def cluster(walker: World) -> Iterator[Cluster]:
     """Two nodes, with apptainer in the path."""
     reason = unavailable()
     if reason:
         building.lacking(f"SLURM is not installed: {reason}")
     with Cluster(user_signal=True, nodes=2) as found:
-        programs = walker.environment["PATH"].split(":")[0]
+        programs = building.surroundings(walker)["PATH"].split(":")[0]
         found.environment["PATH"] += f":{programs}"
         # Root without a user namespace of its own would need rights that this machine lacks.
         found.environment["APPTAINER_USERNS"] = "1"

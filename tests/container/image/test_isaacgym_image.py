@@ -12,7 +12,8 @@ import building
 import pytest
 import small_training
 import stand_ins
-from building import Engine, Packages
+from building import Packages
+from worlds import World
 
 from tests.support import SMALL
 
@@ -30,7 +31,7 @@ print(gymtorch.built_for())
 
 
 @pytest.fixture(scope="module")
-def built(engine: Engine, base: str, workshop: Path, packages: Packages) -> Tuple[str, str]:
+def built(engine: World, base: str, workshop: Path, packages: Packages) -> Tuple[str, str]:
     """What the build said, and the archive's sha256."""
     place = workshop / "isaacgym"
     place.mkdir()
@@ -40,13 +41,14 @@ def built(engine: Engine, base: str, workshop: Path, packages: Packages) -> Tupl
     archive = context / "IsaacGym_Preview_4_Package.tar.gz"
     stand_ins.archive(archive)
     stand_ins.wheels(place / "wheels", place)
-    binds = [f"--volume={path}:{path}:ro" for path in packages.folders]
     links = f"--volume={place}/wheels:{stand_ins.LINKS}:ro"
     repository = f"--volume={place}/robot:{stand_ins.ROBOT}:ro"
     own = stand_ins.base_context(place / "base", base, packages)
-    engine("build", "--isolation=chroot", "--pull=never", f"--tag={BASE}", str(own))
-    command = engine.make(context, BASE, "isaacgym", *binds, links, repository)
-    said = building.succeed(command, env=engine.environment)
+    building.podman(
+        engine, "build", "--isolation=chroot", "--pull=never", f"--tag={BASE}", str(own)
+    )
+    command = building.make_image(context, BASE, "isaacgym", *packages.binds, links, repository)
+    said = building.succeed(command, env=building.surroundings(engine))
     return said, hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
@@ -63,48 +65,52 @@ def test_the_build_shows_what_archive_it_took(built: Tuple[str, str]) -> None:
 
 
 def test_the_policy_and_the_robot_are_fetched_and_verified(
-    built: Tuple[str, str], engine: Engine
+    built: Tuple[str, str], engine: World
 ) -> None:
     said, _ = built
     assert "files fetched, all genuine" in said
     words = ["run", "--rm", IMAGE, "python", "-m", "mapush.simulator.isaacgym.assets", "--verify"]
-    assert "are genuine" in engine(*words)
+    assert "are genuine" in building.podman(engine, *words)
 
 
-def test_gymtorch_is_not_compiled_again(built: Tuple[str, str], engine: Engine) -> None:
-    said = engine("run", "--rm", "--read-only", "--tmpfs=/tmp:exec", IMAGE, "python", "-c", LOAD)
+def test_gymtorch_is_not_compiled_again(built: Tuple[str, str], engine: World) -> None:
+    said = building.podman(
+        engine, "run", "--rm", "--read-only", "--tmpfs=/tmp:exec", IMAGE, "python", "-c", LOAD
+    )
     assert "ninja: no work to do." in said
     assert "(2, 4)" in said
 
 
 def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
-    built: Tuple[str, str], engine: Engine, tmp_path: Path
+    built: Tuple[str, str], engine: World, tmp_path: Path
 ) -> None:
     for name in ("reference", "root"):
         (tmp_path / name).mkdir()
-    done = building.run(command(tmp_path / "reference"), env=engine.environment)
+    done = building.run(command(tmp_path / "reference"), env=building.surroundings(engine))
     assert done.returncode == 0, done.stderr
     words = command(tmp_path / "root")
-    with small_training.watched(words, engine.environment) as victim:
+    with small_training.watched(words, building.surroundings(engine)) as victim:
         small_training.wait_for_step(victim, tmp_path / "root", 800)
-        engine("kill", "--signal=KILL", "victim")
+        building.podman(engine, "kill", "--signal=KILL", "victim")
         assert victim.wait(small_training.SECONDS) == 137
-    again = building.run(words, env=engine.environment)
+    again = building.run(words, env=building.surroundings(engine))
     assert again.returncode == 0, again.stderr
     small_training.assert_same_run(tmp_path / "root", tmp_path / "reference")
 
 
-def test_openrl_is_there(built: Tuple[str, str], engine: Engine) -> None:
+def test_openrl_is_there(built: Tuple[str, str], engine: World) -> None:
     program = "import openrl.runners.common, openrl; print(openrl.__version__)"
-    assert "0.2.0" in engine("run", "--rm", IMAGE, "python", "-c", program)
+    assert "0.2.0" in building.podman(engine, "run", "--rm", IMAGE, "python", "-c", program)
 
 
 def test_only_what_isaac_gym_needs_of_the_archive_is_in_the_image(
-    built: Tuple[str, str], engine: Engine
+    built: Tuple[str, str], engine: World
 ) -> None:
     words = ["run", "--rm", "--user=0:0", IMAGE, "bash", "-c"]
-    said = engine(
-        *words, "ls /opt/isaacgym; ls -d /archive /fetch /root/.cache; cat $VK_ICD_FILENAMES"
+    said = building.podman(
+        engine,
+        *words,
+        "ls /opt/isaacgym; ls -d /archive /fetch /root/.cache; cat $VK_ICD_FILENAMES",
     )
     assert "assets" not in said
     assert said.count("No such file") == 3
@@ -112,11 +118,11 @@ def test_only_what_isaac_gym_needs_of_the_archive_is_in_the_image(
 
 
 def test_a_base_image_with_another_python_is_refused(
-    engine: Engine, base: str, built: Tuple[str, str], workshop: Path
+    engine: World, base: str, built: Tuple[str, str], workshop: Path
 ) -> None:
     if sys.version_info[:2] == (3, 8):
         pytest.skip("this machine's own Python is the right one")
-    made = engine.make(workshop / "isaacgym/context", base, "isaacgym")
-    done = building.run(made, env=engine.environment)
+    made = building.make_image(workshop / "isaacgym/context", base, "isaacgym")
+    done = building.run(made, env=building.surroundings(engine))
     assert done.returncode != 0
     assert "needs 3.8" in done.stdout + done.stderr
