@@ -91,6 +91,7 @@ if [ ! -d "$code" ]; then
 fi
 exec >>"$folder$member/job.log" 2>&1
 
+set +u # the modules of many clusters read what is not set
 eval "${MAPUSH_SETUP:-}"
 tasks=${SLURM_NTASKS_PER_NODE:-1}
 tasks=${tasks%%[!0-9]*}

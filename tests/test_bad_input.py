@@ -16,6 +16,7 @@ from typing import Callable, Iterator, List
 import pytest
 
 from mapush.errors import MapushError
+from mapush.submit import main as submit
 from mapush.test import main as evaluate
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, only_run, run_train, scalars, train_command
@@ -83,6 +84,30 @@ def test_a_wrong_training_request_is_refused_before_anything_is_written(
 ) -> None:
     root = tmp_path / "root"
     assert_refused(train, [*options.split(), "--root", str(root)], said, root)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("time: 24:00:00\n", ["profile.yaml: time 86400", "in quotes"]),
+        ("colour: red\n", ["profile.yaml: unknown field 'colour'", "there are: partition, "]),
+        ("gpu_request: tpu\n", ["gpu_request 'tpu'", "'gres' or 'gpus-per-node'"]),
+        ('setup: ["a\\nrm -rf /"]\n', ["setup", "one line of text"]),
+        ("partition: !!python/object/apply:os.system [touch executed]\n", ["cannot be read"]),
+        ("- a\n- b\n", ["is a list"]),
+        ("[" * 5000, ["cannot be read"]),
+        ("\0", ["cannot be read"]),
+    ],
+)
+def test_a_wrong_or_hostile_profile_sends_no_job(
+    text: str, said: List[str], tmp_path: Path
+) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(text)
+    root = tmp_path / "root"
+    arguments = ["--cluster", "local", "--exp", "cuboid", "--profile", str(profile)]
+    assert_refused(submit, [*arguments, "--root", str(root)], said, root)
+    assert not Path("executed").exists()
 
 
 def _truncated(good: Path, bad: Path) -> None:

@@ -25,7 +25,8 @@ def test_a_submitted_job_whose_trainer_is_killed_ends_as_if_nothing_had_happened
 ) -> None:
     reference, root = tmp_path / "reference", tmp_path / "root"
     assert run_train(reference).returncode == 0
-    command = [sys.executable, "-m", "mapush.submit", *SMALL, "--wait", "--root", str(root)]
+    command = [sys.executable, "-m", "mapush.submit", "--cluster", "local", *SMALL, "--wait"]
+    command += ["--root", str(root)]
     shown = []
     with subprocess.Popen(
         command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

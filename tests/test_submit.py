@@ -11,6 +11,7 @@ import pytest
 
 from mapush import submit
 from mapush.errors import MapushError
+from mapush.job.profile import Profile
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -27,10 +28,38 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("", ["--exp", "required"]),
+        ("", ["--exp is missing"]),
         ("--exp sphere", ["'sphere'", "Tblock, cuboid, cylinder"]),
         ("--exp ../task/cuboid", ["'../task/cuboid'", "there are"]),
-        ("--exp cuboid --gpus 2", ["--gpus 2", "ask for 1"]),
+        ("--exp cuboid --gpus 2", ["--gpus 2", "one GPU of one node"]),
+        ("--exp cuboid --gpus 9", ["--gpus 9", "one GPU of one node"]),
+        ("--exp cuboid --nodes 2", ["--nodes 2", "one GPU of one node"]),
+        ("--exp cuboid cuboid", ["given twice"]),
+        ("--exp cuboid --seeds 1 1", ["given twice"]),
+        ("--exp cuboid --seeds 1 2 --seed 3", ["--seed and --seeds"]),
+        ("--exp cuboid cylinder --exp_name x", ["--exp_name"]),
+        ("--exp cuboid cylinder --run x", ["--run"]),
+        ("--exp cuboid --max-running 0", ["--max-running 0"]),
+        ("--exp cuboid --after 12", ["'12'"]),
+        ("--exp cuboid --profile moon", ["--profile 'moon'", "default"]),
+        ("--exp cuboid --profile gone.yaml", ["gone.yaml: cannot be read"]),
+        ("--exp cuboid --time 99x", ["--time '99x'", "is no time"]),
+        ("--exp cuboid --time 2 --signal-lead 300", ["--time 2", "--signal-lead 300"]),
+        ("--exp cuboid --memory lots", ["--memory 'lots'", "8G"]),
+        ("--exp cuboid --cpus 0", ["--cpus 0", "1"]),
+        ("--exp cuboid --cpus two", ["--cpus", "'two'"]),
+        ("--exp cuboid --gpu-request tpu", ["--gpu-request 'tpu'", "'gres' or 'gpus-per-node'"]),
+        ("--exp cuboid --runtime rkt", ["--runtime 'rkt'", "'podman'"]),
+        ("--exp cuboid --signal KILL", ["--signal 'KILL'", "'TERM'"]),
+        ("--exp cuboid --requeue perhaps", ["--requeue", "'perhaps'"]),
+        ("--exp cuboid --partition=", ["--partition ''", "not empty"]),
+        ("--exp cuboid --gpu_request gres", ["--gpu_request"]),
+        ("--exp cuboid --partitio low", ["--partitio"]),
+        ("--exp cuboid --seeds one", ["--seeds", "'one'"]),
+        ("--exp cuboid --seeds -1", ["--seed -1"]),
+        ("--exp cuboid --seeds 1 2 --run x", ["--run", "only one job"]),
+        ("--exp cuboid --root a:b", ["a:b'", "colon"]),
+        ("--exp cuboid --job-id 12", ["job '12': there is none in"]),
         ("--exp cuboid --gpus -1", ["--gpus -1"]),
         ("--exp cuboid --gpus two", ["--gpus", "'two'"]),
         ("--exp cuboid --num_envs 0", ["--num_envs 0", "from 1"]),
@@ -42,9 +71,9 @@ def empty_workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("--exp cuboid --learner best", ["--learner 'best'", "native"]),
         ("--exp cuboid --recipe secret", ["--recipe 'secret'", "default"]),
         ("--exp cuboid --exp_name a/b", ["--exp_name 'a/b'"]),
-        ("--exp cuboid --checkpoint gone.pt", ["--checkpoint gone.pt"]),
+        ("--exp cuboid --checkpoint gone.pt", ["gone.pt: is not there"]),
         ("--exp cuboid --cluster moon", ["--cluster", "'moon'", "local"]),
-        ("--exp cuboid --job-id ../other", ["--job-id '../other'"]),
+        ("--exp cuboid --job-id ../other", ["'../other'", "there is none"]),
         ("--exp cuboid --root task/cuboid/config.py", ["config.py", "move it away"]),
     ],
 )
@@ -52,7 +81,7 @@ def test_a_wrong_request_is_one_line_with_exit_code_2_and_writes_nothing(
     options: str, words: List[str], workplace: Path
 ) -> None:
     with pytest.raises(MapushError) as caught:
-        submit.main(options.split())
+        submit.main(["--cluster", "local", *options.split()])
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
     for word in words:
@@ -85,31 +114,79 @@ def test_the_command_prints_one_line_and_no_traceback(workplace: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_the_help_lists_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_the_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # a narrower help breaks lines at hyphens
     with pytest.raises(SystemExit) as caught:
         submit.main(["--help"])
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    for option in ("--exp", "--gpus", "--wait", "--root", "--cluster", "--job-id"):
-        assert option in shown
+    shown = " ".join(capsys.readouterr().out.split())
+    own = "exp seeds job-id again root cluster gpus nodes max-running after wait dry-run profile"
+    fields = [name.replace("_", "-") for name in Profile.model_fields]
+    for option in (*own.split(), *fields):
+        assert f" --{option} " in shown.replace("]", " ").replace("[", " ")
+    # Each field says what it is, and its default.
+    for field in Profile.model_fields.values():
+        default = "none" if field.default in (None, ()) else field.default
+        assert f"{field.description} (default: {default})" in shown
 
 
 @pytest.mark.parametrize(
-    ("sbatch", "gpus", "words"),
+    ("options", "tails"),
     [
-        (False, 0, []),
-        (False, 1, ["runs on the CPU, --gpus 1 changes nothing"]),
-        (True, 0, ["this version runs jobs on this machine only"]),
+        ("--exp cuboid", [""]),
+        ("--exp cuboid --seed 7", [" --seed 7"]),
+        ("--exp cuboid --seeds 7", [" --seed 7"]),
+        ("--exp cuboid --seeds 1 2 --sim mujoco", [f" --sim mujoco --seed {n}" for n in (1, 2)]),
+        ("--exp cuboid cylinder", ["", ""]),
+        ("--exp cuboid cylinder --seeds 1 2", [" --seed 1", " --seed 2", " --seed 1", " --seed 2"]),
+        ("--exp cuboid --checkpoint a.pt", [" --checkpoint {here}/a.pt"]),
+        ("--exp cuboid --checkpoint=a.pt", [" --checkpoint={here}/a.pt"]),
+        ("--exp cuboid --run task", [" --run {here}/task"]),
+        ("--exp cuboid --run 11-23-18_cuboid", [" --run 11-23-18_cuboid"]),
+    ],
+)  # fmt: skip
+def test_each_run_gets_the_trainers_options_with_paths_in_full(
+    options: str, tails: List[str], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workplace / "a.pt").touch()
+    submit.main(["--cluster", "local", "--dry-run", *options.split()])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(tails)
+    for line, tail in zip(lines, tails):
+        assert line.partition(" --root ")[2] == f"{workplace}{tail.format(here=workplace)}"
+    assert sorted(os.listdir(workplace)) == ["a.pt", "task"]
+
+
+def test_the_root_is_that_of_the_environment_unless_given(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAPUSH_ROOT", "some where")
+    submit.main(["--cluster", "local", "--dry-run", "--exp", "cuboid"])
+    assert f" --root '{workplace}/some where'\n" in capsys.readouterr().out
+    submit.main(["--cluster", "local", "--dry-run", "--exp", "cuboid", "--root", "/elsewhere"])
+    assert " --root /elsewhere\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", []),
+        ("--gpus 1", ["runs on the CPU, --gpus 1 changes nothing"]),
+        ("--partition low --time 60", ["--partition, --time changes nothing"]),
+        ("--max-failures 3", []),
     ],
 )
 def test_what_a_user_may_not_expect_is_said(
-    sbatch: bool, gpus: int, words: List[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
+    options: str, words: List[str], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PATH", str(workplace))
-    if sbatch:
-        (workplace / "sbatch").write_text("#!/bin/sh\n", encoding="utf-8")
-        (workplace / "sbatch").chmod(0o755)
-    lines = submit.remarks(gpus)
-    assert len(lines) == len(words)
-    for line, word in zip(lines, words):
+    script = workplace / "task" / "cuboid" / "train.sh"
+    script.write_text("exit 0\n", encoding="utf-8")
+    command = f"--exp cuboid --cluster local --wait {options}".split()
+    assert submit.main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = lines[: next(i for i, line in enumerate(lines) if line.startswith("job"))]
+    assert len(said) == len(words)
+    for line, word in zip(said, words):
         assert word in line
