@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.machine import describe_machine
 
@@ -107,7 +107,11 @@ def main() -> None:
     console.print(describe_machine())
 
     table = Table(
-        "start", "to the first update, s (median)", "longest", "more than bare", "size, GB"
+        Column("start", overflow="fold"),
+        "to the first update, s (median)",
+        "longest",
+        "more than bare",
+        "size, GB",
     )
     bare = 0.0
     for image in [None, *arguments.image]:
