@@ -3,22 +3,29 @@
 #   make train ARGS="--train_timesteps 1000000"    options of mapush.submit and mapush.train
 #   make test PYTEST="-k resume"                   options of pytest
 #   make setup PYTHON=/opt/python3.12/bin/python3  another Python than the first that fits
+#   make image SIM=mujoco ENGINE=podman            a container image without Isaac Gym; ARGS: the engine's
 
 ARGS =
 PYTEST =
 PYTHON =
+
+SIM = isaacgym
+ENGINE = $(firstword $(notdir $(foreach engine,docker podman,$(shell command -v $(engine)))))
+BASE_IMAGE = $(base_$(SIM))
+base_isaacgym := nvidia/cuda:12.1.1-devel-ubuntu20.04
+base_mujoco := debian:bookworm-20250520-slim
 
 venv := .venv
 run := $(venv)/bin/python
 runtime := $(venv)/.runtime-installed
 dev := $(venv)/.dev-installed
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
-scripts = $(shell find .ci job requirements slurm task tests -name '*.sh' -o -path .ci/run)
+scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check format clean
+.PHONY: help setup train test check format clean image sif
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -39,11 +46,21 @@ check: $(dev) ## lint, formatting, types, shell scripts, and that the package is
 	@$(venv)/bin/ruff format --quiet --check . || { $(venv)/bin/ruff format --check .; exit 1; }
 	@$(venv)/bin/basedpyright --pythonpath $(run)
 	@$(venv)/bin/shellcheck --external-sources $(scripts)
+	@$(venv)/bin/hadolint Dockerfile
 	@# The 3.10+ extras (mapush/simulator/mujoco.py and scene.py, mapush/evaluation's pictures) are
 	@# only imported where they are used; as text they are Python 3.8 too, so no file is left out.
 	@$(python38) mapush task
 	@# pydantic evaluates the annotations of the task's fields when it runs.
 	@$(python38) --eval-annotations mapush/task
+
+image: ## make the container image mapush:isaacgym (or SIM=mujoco) with docker or podman
+	@[ -n '$(base_$(SIM))' ] || { $(say) "SIM=$(SIM): must be isaacgym or mujoco" >&2; exit 2; }
+	@[ -n '$(ENGINE)' ] || { $(say) 'found neither docker nor podman; install one, or make sif with apptainer' >&2; exit 2; }
+	$(ENGINE) build $(ARGS) --build-arg SIM=$(SIM) --build-arg BASE_IMAGE=$(BASE_IMAGE) -t mapush:$(SIM) .
+
+sif: ## make mapush-isaacgym.sif (or SIM=mujoco) with apptainer
+	@[ -n '$(base_$(SIM))' ] || { $(say) "SIM=$(SIM): must be isaacgym or mujoco" >&2; exit 2; }
+	apptainer build $(ARGS) --build-arg SIM=$(SIM) --build-arg BASE_IMAGE=$(BASE_IMAGE) mapush-$(SIM).sif apptainer.def
 
 format: $(dev) ## format the code and mend what ruff can mend
 	@$(venv)/bin/ruff check --quiet --fix .

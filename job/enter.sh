@@ -45,6 +45,11 @@ for needed in "$PYTHON" "$1"; do
         stop "$needed: no such command in the container; MAPUSH_CONTAINER_PYTHON names its Python"
 done
 mkdir -p "$TORCH_EXTENSIONS_DIR" || stop "$TORCH_EXTENSIONS_DIR: cannot be made in the container"
+# What the image has compiled for torch, with its times, by which nothing is compiled again.
+if [ -d "${MAPUSH_EXTENSIONS:-}" ]; then
+    cp -Rp "$MAPUSH_EXTENSIONS/." "$TORCH_EXTENSIONS_DIR/" ||
+        stop "$MAPUSH_EXTENSIONS: cannot be copied to $TORCH_EXTENSIONS_DIR"
+fi
 if probe=$(mktemp -d "${HOME:-}/.mapush.XXXXXX" 2>/dev/null)
 then rmdir "$probe"
 else export HOME="${TORCH_EXTENSIONS_DIR%/*}"

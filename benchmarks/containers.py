@@ -1,0 +1,134 @@
+"""`python -m benchmarks.containers`: what a container costs, in seconds at the start and in bytes.
+
+Measures images that are there already: `--image mapush:mujoco --image mapush-mujoco.sif`. The
+training is the real command with one update to do; a start is over when its checkpoint is on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import List, Optional
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from benchmarks.machine import describe_machine
+
+_PROJECT = Path(__file__).resolve().parents[1]
+_OPTIONS = (
+    *("--exp=cuboid", "--num_envs=20", "--decisions=4", "--train_timesteps=400"),
+    *("--eval_freq=0", "--final_envs=0"),
+)
+
+
+def is_file(image: str) -> bool:
+    """Whether an image is Apptainer's."""
+    return image.endswith(".sif")
+
+
+def engine() -> str:
+    """The program that runs images by name."""
+    for name in ("docker", "podman"):
+        if shutil.which(name):
+            return name
+    sys.exit("mapush: found neither docker nor podman")
+
+
+def command(image: Optional[str], root: str, name: str) -> List[str]:
+    """One small training, bare or in an image."""
+    if image is None:
+        return [sys.executable, "-m", "mapush.train", *_OPTIONS, "--root", root]
+    if is_file(image):
+        return ["apptainer", "run", "--cleanenv", "--bind", f"{root}:/out", image, *_OPTIONS]
+    who = f"--user={os.getuid()}:{os.getgid()}"
+    return [name, "run", "--rm", who, f"--volume={root}:/out", image, *_OPTIONS]
+
+
+def seconds_to_first_update(image: Optional[str], name: str) -> float:
+    """From the start of the process to the first checkpoint, which follows the first update.
+
+    Raises:
+        SystemExit: If the training fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="mapush-containers-") as root:
+        begun = time.perf_counter()
+        with subprocess.Popen(
+            command(image, root, name),
+            cwd=_PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            while not list(Path(root).glob("log/*/*/*/checkpoints/rl_model_*")):
+                if process.poll() is not None:
+                    said = process.stderr.read().decode() if process.stderr else ""
+                    sys.exit(f"mapush: {image or 'bare'}: ended too early: {said}")
+                time.sleep(0.002)
+            spent = time.perf_counter() - begun
+            process.communicate()
+    return spent
+
+
+def size(image: str, name: str) -> float:
+    """GB on disk."""
+    if is_file(image):
+        return Path(image).stat().st_size / 1e9
+    told = subprocess.check_output([name, "image", "inspect", "--format", "{{.Size}}", image])
+    return int(told) / 1e9
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        help="an image's name or a .sif file; may be given often",
+    )
+    parser.add_argument("--engine", default=None, help="docker or podman (default: what is there)")
+    parser.add_argument("--times", type=int, default=5, help="starts of each (default: 5)")
+    parser.add_argument(
+        "--build",
+        default="",
+        metavar="COMMAND",
+        help="also time this, such as 'make image SIM=mujoco'",
+    )
+    arguments = parser.parse_args()
+    name = arguments.engine or engine()
+    console = Console(highlight=False)
+    console.print(describe_machine())
+
+    table = Table(
+        Column("start", overflow="fold"),
+        "to the first update, s (median)",
+        "longest",
+        "more than bare",
+        "size, GB",
+    )
+    bare = 0.0
+    for image in [None, *arguments.image]:
+        # Alternating would be fairer to a machine that others use; a warm cache matters more.
+        seconds_to_first_update(image, name)
+        spent = [seconds_to_first_update(image, name) for _ in range(arguments.times)]
+        middle = statistics.median(spent)
+        bare = bare if image else middle
+        more = f"{middle - bare:+.2f}" if image else ""
+        bytes_there = f"{size(image, name):.2f}" if image else ""
+        table.add_row(image or "bare", f"{middle:.2f}", f"{max(spent):.2f}", more, bytes_there)
+    console.print(table)
+    if arguments.build:
+        begun = time.perf_counter()
+        subprocess.run(arguments.build, shell=True, check=True, cwd=_PROJECT, capture_output=True)
+        console.print(f"{arguments.build}: {time.perf_counter() - begun:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
