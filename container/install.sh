@@ -15,6 +15,8 @@ readonly pip=25.0.1 # the last for Python 3.8
 readonly archive=${ARCHIVE_DIR:-/archive}/IsaacGym_Preview_4_Package.tar.gz
 readonly here=/opt/mapush gym=/opt/isaacgym
 export PATH=/opt/venv/bin:$PATH PYTHONNOUSERSITE=1 DEBIAN_FRONTEND=noninteractive
+# Apptainer builds with the host's /tmp, where nothing may be left or removed that is not this build's.
+export TMPDIR=/opt/build
 
 stop() {
     printf '\nmapush: %s\n\n' "$*" >&2
@@ -131,10 +133,15 @@ finish() {
     python3 -m compileall -qq "$here/mapush" "$here/task"
     # A checkout may be closed to others.
     find "$here" \( ! -perm -a+r -o -type d ! -perm -a+x \) -exec chmod a+rX {} +
-    rm -rf /root/.cache /tmp/* /var/tmp/* /fetch /archive
+    rm -rf /root/.cache /fetch /archive
 }
 
 case ${1:-} in
-check | system | python | isaacgym | gymtorch | assets | finish) "$1" ;;
+check) check ;;
+system | python | isaacgym | gymtorch | assets | finish)
+    mkdir -p "$TMPDIR"
+    trap 'rm -rf "$TMPDIR"' EXIT
+    "$1"
+    ;;
 *) stop "install.sh ${1:-}: no such step" ;;
 esac

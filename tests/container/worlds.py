@@ -23,13 +23,18 @@ IMAGE = "localhost/mapush-test:1"
 WORLDS = ("apptainer", "apptainer of a user", "podman", "podman of a user", "docker")
 SECONDS = 60
 USER_ID = 23117
-# A mount namespace in which the user exists, with subordinate ids; it ends with its stdin.
+# A mount namespace in which the user exists, with subordinate ids and FUSE; it ends with its stdin.
 USERS_NAMESPACE = """
 set -eu
 for name in passwd group subuid subgid; do
     [ -e /etc/$name ] || : >/etc/$name
     mount --bind "$1/$name" /etc/$name
 done
+# Apptainer mounts image files through it; on most machines everybody may.
+if [ -c /dev/fuse ]; then
+    mknod -m 666 "$1/fuse" c "$(stat -c %Hr /dev/fuse)" "$(stat -c %Lr /dev/fuse)"
+    mount --bind "$1/fuse" /dev/fuse
+fi
 echo ready
 exec cat
 """

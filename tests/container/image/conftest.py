@@ -97,9 +97,14 @@ def sif(engine: World, base: str, context: Path, walker: World, packages: Packag
     flags = ["--fakeroot", "--build-arg BOOTSTRAP=docker-archive"]
     options = [*flags, "--mksquashfs-args '-comp zstd -Xcompression-level 1'", *binds]
     command = ["make", "-C", str(own), "sif", "SIM=mujoco", f"BASE_IMAGE={archive}"]
-    building.succeed(
-        [*walker.prefix, *command, f"ARGS={' '.join(options)}"], env=building.surroundings(walker)
-    )
+    environment = building.surroundings(walker)
+    # A namespace within the one that --fakeroot makes would know no other user than root.
+    del environment["APPTAINER_USERNS"]
+    # /tmp is the host's while Apptainer builds.
+    with tempfile.TemporaryDirectory(prefix="mapush-user-", dir="/tmp") as theirs:
+        building.own(walker, Path(theirs))
+        building.succeed([*walker.prefix, *command, f"ARGS={' '.join(options)}"], env=environment)
+        assert Path(theirs).is_dir()
     return own / "mapush-mujoco.sif"
 
 

@@ -1,6 +1,7 @@
 """How bodies move in the double: enough for a robot to walk as told and to push the object.
 
-Joints are damped springs about where they were last set, driven by torques. A robot's velocity
+Joints are damped springs about the Go1's stance, driven by torques. Nothing is remembered that the
+tensors do not show, so that a capture of ours which leaves something out is found. A robot's velocity
 follows its torques: thighs forward, hips left, left against right calves to turn. The walking
 policy of `robot_double` is made so that the velocities come out as commanded.
 """
@@ -14,6 +15,7 @@ import numpy as np
 _JOINT_INERTIA, _JOINT_SPRING, _JOINT_DAMPING = 0.05, 20.0, 2.5
 _PER_TORQUE = np.array([0.2, 0.2, 0.2], dtype=np.float32)
 _RESPONSE = 0.1  # s
+_STANCE = ((0.1, 0.8, -1.5), (-0.1, 0.8, -1.5), (0.1, 1.0, -1.5), (-0.1, 1.0, -1.5))  # rad
 _STANDING, _BODY = 0.3, 0.3  # m: height of a walking base; radius of a robot
 
 
@@ -31,6 +33,7 @@ class Engine:
         self.friction = np.ones(len(actors), dtype=np.float32)
         self.robots = np.array([i for i, a in enumerate(actors) if a[1] == "robot"], dtype=int)
         self.legs = np.array([actors[i][3] for i in self.robots], dtype=int)
+        self.rest[self.legs] = np.ravel(_STANCE)
         objects = {a[0]: i for i, a in enumerate(actors) if a[1] == "free"}
         self.thing = np.array([objects.get(actors[i][0], -1) for i in self.robots], dtype=int)
         self.radius = np.array([a[2] for a in actors], dtype=np.float32)

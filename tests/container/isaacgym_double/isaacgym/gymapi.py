@@ -268,7 +268,6 @@ class Gym:
             _need(actor.asset.dofs, "set_dof_state_tensor_indexed takes actors with joints only")
             own = slice(actor.first_dof, actor.first_dof + len(actor.asset.dofs))
             sim.engine.joint[own] = given[own]
-            sim.engine.rest[own] = given[own, 0]
         return True
 
     def set_dof_actuation_force_tensor(self, sim: Sim, torques: Tensor, /) -> bool:
