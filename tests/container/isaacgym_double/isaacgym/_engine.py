@@ -1,9 +1,9 @@
 """How bodies move in the double: enough for a robot to walk as told and to push the object.
 
 Joints are damped springs about the Go1's stance, driven by torques. Nothing is remembered that the
-tensors do not show, so that a capture of ours which leaves something out is found. A robot's velocity
-follows its torques: thighs forward, hips left, left against right calves to turn. The walking
-policy of `robot_double` is made so that the velocities come out as commanded.
+tensors do not show, so that a capture of ours which leaves something out is found. A robot's
+velocity follows its torques: thighs forward, hips left, left against right calves to turn. The
+walking policy of `robot_double` is made so that the velocities come out as commanded.
 """
 
 from __future__ import annotations
