@@ -14,8 +14,6 @@ import sys
 from types import ModuleType
 from typing import Dict, Optional
 
-import numpy as np
-
 from mapush.errors import RequestError
 from mapush.simulator.isaacgym.extension import clear_stale_lock
 
@@ -100,6 +98,8 @@ def gymtorch() -> ModuleType:
 
 def restore_numpy_names() -> None:
     """Give back what numpy 1.24 took away and Isaac Gym's helpers still use as defaults."""
+    import numpy as np  # here, for the launcher imports this module and must be quick
+
     for name, kind in (("float", float), ("int", int), ("bool", bool), ("object", object)):
         if name not in np.__dict__:
             setattr(np, name, kind)
