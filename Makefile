@@ -78,7 +78,7 @@ $(runtime): requirements/runtime.txt
 	@$(install) -r $<
 	@touch $@
 
-$(dev): requirements/dev.txt $(runtime)
-	@$(say) 'installing what the checks and tests need (requirements/dev.txt)'
-	@$(install) -r $<
+$(dev): requirements/dev.txt requirements/onnx.txt $(runtime)
+	@$(say) 'installing what the checks and tests need (requirements/dev.txt, onnx.txt)'
+	@$(install) -r requirements/dev.txt -r requirements/onnx.txt
 	@touch $@
