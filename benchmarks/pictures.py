@@ -14,7 +14,7 @@ from typing import List, Optional
 
 from mapush.environment.push import PushEnvironment
 from mapush.errors import RequestError, exit_with
-from mapush.evaluation import encoding, video
+from mapush.evaluation import encoding, episode, video
 from mapush.evaluation.policy import load_policy
 from mapush.evaluation.stage import Stage
 from mapush.simulator.mujoco import MujocoSimulator
@@ -35,7 +35,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     policy = load_policy(options.checkpoint, task)
     simulator = MujocoSimulator(task, options.num_envs)
     environment = PushEnvironment(task, simulator, seed=options.seed, hold=policy.hold)
-    recordings = video.play(environment, policy, options.num_envs)
+    recordings = episode.play(environment, policy, options.num_envs)
     index = _typical(recordings) if options.episode is None else options.episode
     if not 0 <= index < len(recordings):
         raise RequestError(f"--episode {index}: from 0 to {len(recordings) - 1} (--num_envs)")
@@ -58,7 +58,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     return 0
 
 
-def _typical(recordings: List[video.Recording]) -> int:
+def _typical(recordings: List[episode.Recording]) -> int:
     """The success of median length, so that the picture promises no more than is usual."""
     successes = [
         (recording.summary.control_steps, index)

@@ -40,13 +40,23 @@ class View:
         right = np.array([math.sin(azimuth), -math.cos(azimuth), 0.0])
         return np.stack((right, np.cross(right, forward), forward))
 
+    @property
+    def eye(self) -> np.ndarray:
+        """Where the camera itself is (3,), m."""
+        return np.array(self.lookat) - self.distance * self.axes()[2]
+
     def project(self, points: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         """Pixels (..., 2), column and row, of world points (..., 3) in a picture of `size`."""
         axes = self.axes()
-        seen = (points - (np.array(self.lookat) - self.distance * axes[2])) @ axes.T
+        seen = (points - self.eye) @ axes.T
         focal = size[1] / 2 / math.tan(math.radians(FOV) / 2)
         offset = focal * seen[..., :2] / seen[..., 2:]
         return np.array(size) / 2 + offset * (1.0, -1.0)
+
+
+def horizontal_fov(aspect: float) -> float:
+    """The angle across a picture, in degrees, whose width is `aspect` times its height."""
+    return math.degrees(2 * math.atan(math.tan(math.radians(FOV) / 2) * aspect))
 
 
 def frame_motion(motion: Motion, task: PushTask, aspect: float) -> View:

@@ -8,7 +8,6 @@ are look-alikes of the Unitree Go1, with its link lengths; their legs trot with 
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
-import colorsys
 import itertools
 import math
 from typing import List, Tuple
@@ -17,31 +16,15 @@ import numpy as np
 
 from mapush.errors import RequestError
 from mapush.evaluation.camera import FOV, View
+from mapush.evaluation.colors import DARK, OBJECT, OBJECT_TOP, TARGET, WALL, Color, robot_color
 from mapush.evaluation.graphics import MEND, open_context
 from mapush.evaluation.motion import ABDUCTION, FOOT, HIP, LEGS, LINK, TRUNK, Motion
 from mapush.simulator.headless import mujoco
 from mapush.task import Box, PushTask
 
-Color = Tuple[float, float, float, float]
-
 GROUND = ((0.80, 0.83, 0.86), (0.76, 0.79, 0.83))
-OBJECT: Color = (0.93, 0.67, 0.29, 1.0)
-OBJECT_TOP: Color = (0.98, 0.78, 0.45, 1.0)
-TARGET: Color = (0.11, 0.65, 0.42, 1.0)
-DARK: Color = (0.13, 0.14, 0.17, 1.0)
-WALL: Color = (0.62, 0.66, 0.71, 1.0)
 
 _DECAL = 0.002  # m between surfaces that would flicker if they lay in one another
-
-
-def robot_color(index: int) -> Color:
-    """Colour of a robot's trunk, unlike the object's and the target's."""
-    chosen = ((0.16, 0.42, 0.84), (0.84, 0.19, 0.27), (0.52, 0.28, 0.72), (0.10, 0.62, 0.72))
-    if index < len(chosen):
-        return (*chosen[index], 1.0)
-    # From here on violet to pink, the stretch of the colour circle that nothing else uses.
-    hue = 0.72 + 0.2 * ((index * 0.382) % 1.0)
-    return (*colorsys.hsv_to_rgb(hue, 0.55, 0.85), 1.0)
 
 
 class Stage:

@@ -6,136 +6,23 @@ picture does not depend on the simulator and the simulator not on the picture.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Tuple
+from typing import Callable, Iterable, Iterator, List
 
 import numpy as np
-import torch
-from PIL import Image, ImageDraw, ImageFont
 
 from mapush.environment.push import PushEnvironment
 from mapush.errors import RequestError
 from mapush.evaluation.calculator import Policy
 from mapush.evaluation.camera import frame_motion
+from mapush.evaluation.caption import caption
 from mapush.evaluation.encoding import Size, write_video
-from mapush.evaluation.motion import STAND, Motion, gait
+from mapush.evaluation.episode import LAST_LOOK, EpisodeSummary, Recording, frame_indices, play
+from mapush.evaluation.motion import gait
 from mapush.evaluation.stage import Stage
 from mapush.task import PushTask
 
-SUCCESS, EXCEPTION, TIMEOUT = "arrived", "too close", "out of time"
-_OUTCOME_COLORS = {SUCCESS: (20, 122, 78), EXCEPTION: (184, 38, 52), TIMEOUT: (70, 76, 88)}
-_LAST_LOOK = 1.0  # s for which the last state stays in view
 _SMALLEST, _LARGEST = 64, 4096  # pixels
-
-
-@dataclass(frozen=True)
-class EpisodeSummary:
-    """How one recorded episode went.
-
-    Attributes:
-        outcome: `SUCCESS`, `EXCEPTION` or `TIMEOUT`.
-        control_steps: its length.
-        seconds: the same in s.
-    """
-
-    outcome: str
-    control_steps: int
-    seconds: float
-
-    @property
-    def success(self) -> bool:
-        """Whether the object arrived."""
-        return self.outcome == SUCCESS
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One episode, played and ready to be drawn."""
-
-    task: PushTask
-    motion: Motion
-    summary: EpisodeSummary
-
-
-@torch.no_grad()
-def play(
-    environment: PushEnvironment,
-    policy: Policy,
-    episodes: int = 1,
-    check: Callable[[], None] = lambda: None,
-) -> List[Recording]:
-    """Play the first episode of each of the first `episodes` environments.
-
-    Args:
-        environment: fresh, none of its episodes begun.
-        policy: actions (envs, robots, 3) of observations (envs, robots, size); deterministic.
-        episodes: how many to record.
-        check: called at every control step; may raise to stop.
-
-    Raises:
-        RequestError: more episodes are asked for than there are environments.
-    """
-    if not 1 <= episodes <= environment.num_envs:
-        raise RequestError(
-            f"episodes = {episodes}: from 1 to {environment.num_envs}, one per environment; "
-            "raise --num_envs for more"
-        )
-    task = environment.task
-    states = [_snapshot(environment, episodes)]
-    target = environment.target[:episodes].cpu().numpy().astype(float)
-    ends = [0] * episodes
-    outcomes = [TIMEOUT] * episodes
-    command = torch.empty(0)
-    for control_step in range(task.termination.control_steps):
-        if control_step % environment.hold == 0:
-            command = environment.command(policy(environment.observe()))
-        check()
-        _, ending, _ = environment.advance(command)
-        states.append(_snapshot(environment, episodes))
-        for index in range(episodes):
-            if not ends[index] and bool(ending.over[index]):
-                ends[index] = control_step + 1
-                if bool(ending.arrived[index]):
-                    outcomes[index] = SUCCESS
-                elif bool(ending.exception[index]):
-                    outcomes[index] = EXCEPTION
-        if all(ends):
-            break
-    summaries = [
-        EpisodeSummary(outcome, end, end * task.control.step)
-        for outcome, end in zip(outcomes, ends)
-    ]
-    things, robots = (np.stack(part) for part in zip(*states))
-    return [
-        Recording(
-            task,
-            Motion(
-                task.control.step,
-                target[index],
-                things[: end + 1, index],
-                robots[: end + 1, index],
-            ),
-            summary,
-        )
-        for index, (end, summary) in enumerate(zip(ends, summaries))
-    ]
-
-
-def _snapshot(environment: PushEnvironment, count: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Where the objects (count, 4) and robots (count, robots, 6) are, as in `Motion`."""
-    bodies = environment.bodies
-    planar = bodies.robots[:count].double().cpu().numpy()
-    thing = bodies.object[:count].double().cpu().numpy()
-    robots = np.zeros((*planar.shape[:2], 6))
-    robots[..., :2], robots[..., 2], robots[..., 5] = planar[..., :2], STAND, planar[..., 2]
-    if bodies.robot_height is not None:
-        robots[..., 2] = bodies.robot_height[:count].cpu().numpy()
-    if bodies.robot_tilt is not None:
-        robots[..., 3:5] = bodies.robot_tilt[:count].cpu().numpy()
-    height = bodies.object_height[:count].double().cpu().numpy()
-    return np.column_stack((thing[:, :2], height, thing[:, 2])), robots
 
 
 def record_episodes(
@@ -191,7 +78,7 @@ def still(recording: Recording, size: Size = (960, 540), moment: float = 1.0) ->
         last = recording.summary.control_steps
         frame = round(moment * last)
         stage.pose(recording.motion, gait(recording.motion), frame)
-        return _caption(stage.draw(), recording, frame)
+        return _captioned(stage.draw(), recording, frame)
 
 
 def draw(stage: Stage, recording: Recording, fps: int) -> Iterator[np.ndarray]:
@@ -202,19 +89,11 @@ def draw(stage: Stage, recording: Recording, fps: int) -> Iterator[np.ndarray]:
     *frames, last = frame_indices(recording, fps)
     for frame in frames:
         stage.pose(motion, angles, frame)
-        yield _caption(stage.draw(), recording, frame)
+        yield _captioned(stage.draw(), recording, frame)
     stage.pose(motion, angles, last)
-    picture = _caption(stage.draw(), recording, last)
-    for _ in range(round(_LAST_LOOK * fps)):
+    picture = _captioned(stage.draw(), recording, last)
+    for _ in range(round(LAST_LOOK * fps)):
         yield picture
-
-
-def frame_indices(recording: Recording, fps: int) -> List[int]:
-    """States of an episode that are drawn, its last one included."""
-    last = recording.summary.control_steps
-    stride = 1 / (fps * recording.motion.step)
-    between = (round(index * stride) for index in range(math.ceil(last / stride)))
-    return [*(frame for frame in between if frame < last), last]
 
 
 def _checked(pictures: Iterable[np.ndarray], check: Callable[[], None]) -> Iterator[np.ndarray]:
@@ -234,19 +113,7 @@ def _validate(fps: int, size: Size, task: PushTask) -> None:
         )
 
 
-def _caption(picture: np.ndarray, recording: Recording, frame: int) -> np.ndarray:
-    """Write task and time into the corner and, where it is over, how it ended."""
-    summary, motion = recording.summary, recording.motion
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    text = f"{recording.task.name}   {frame * motion.step:4.1f} s"
-    color = (52, 58, 70)
-    if frame == summary.control_steps:
-        text, color = f"{text}   {summary.outcome}", _OUTCOME_COLORS[summary.outcome]
-    height = max(11, picture.shape[0] // 28)
-    font = ImageFont.load_default(height)
-    pen = ImageDraw.Draw(image)
-    place, pad = (height, height), height // 2
-    left, top, right, bottom = pen.textbbox(place, text, font=font)
-    pen.rounded_rectangle((left - pad, top - pad, right + pad, bottom + pad), pad, fill=color)
-    pen.text(place, text, font=font, fill=(255, 255, 255))
-    return np.asarray(image)
+def _captioned(picture: np.ndarray, recording: Recording, frame: int) -> np.ndarray:
+    summary = recording.summary
+    outcome = summary.outcome if frame == summary.control_steps else None
+    return caption(picture, recording.task.name, frame * recording.motion.step, outcome)

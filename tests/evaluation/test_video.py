@@ -19,7 +19,7 @@ from PIL import Image
 
 from mapush.environment.push import PushEnvironment
 from mapush.errors import RequestError, StorageError
-from mapush.evaluation import camera, encoding, graphics, stage, video
+from mapush.evaluation import camera, colors, encoding, episode, graphics, stage, video
 from mapush.evaluation.calculator import evaluate
 from mapush.evaluation.motion import STAND, Motion, gait
 from mapush.simulator.mujoco import MujocoSimulator
@@ -192,7 +192,7 @@ def test_refuses_what_cannot_be_drawn(wrong: dict, message: str, tmp_path: Path)
 @pytest.mark.parametrize("episodes", [0, 3])
 def test_refuses_more_episodes_than_environments(episodes: int) -> None:
     with pytest.raises(RequestError, match=f"episodes = {episodes}: from 1 to 2"):
-        video.play(environment_of(task_of("cuboid")), forward, episodes)
+        episode.play(environment_of(task_of("cuboid")), forward, episodes)
 
 
 def test_without_opengl_nothing_is_played_or_written(
@@ -213,11 +213,11 @@ def test_plays_what_the_calculator_judges() -> None:
     def push(observation: torch.Tensor) -> torch.Tensor:
         return aim * observation[..., [2, 3, 4]]
 
-    recordings = video.play(environment_of(task, 24), push, 24)
+    recordings = episode.play(environment_of(task, 24), push, 24)
     figures = evaluate(environment_of(task, 24), push)
     outcomes = [recording.summary.outcome for recording in recordings]
-    assert outcomes.count(video.SUCCESS) / 24 == pytest.approx(figures.success_rate)
-    assert outcomes.count(video.EXCEPTION) / 24 == pytest.approx(figures.exception_rate)
+    assert outcomes.count(episode.SUCCESS) / 24 == pytest.approx(figures.success_rate)
+    assert outcomes.count(episode.EXCEPTION) / 24 == pytest.approx(figures.exception_rate)
     assert len(set(outcomes)) > 1
     for recording in recordings:
         assert len(recording.motion.thing) == recording.summary.control_steps + 1
@@ -241,9 +241,9 @@ def test_pictures_keep_the_pace_and_end_with_the_end(
     last: int, fps: int, frames: list[int]
 ) -> None:
     task = task_of("cuboid")
-    summary = video.EpisodeSummary(video.TIMEOUT, last, last * 0.02)
-    recording = video.Recording(task, motion_of(task, 0, last + 1), summary)
-    assert video.frame_indices(recording, fps) == frames
+    summary = episode.EpisodeSummary(episode.TIMEOUT, last, last * 0.02)
+    recording = episode.Recording(task, motion_of(task, 0, last + 1), summary)
+    assert episode.frame_indices(recording, fps) == frames
 
 
 @pytest.mark.parametrize("name", ["cuboid", "Tblock", "cylinder"])
@@ -285,13 +285,13 @@ def test_colors_are_where_the_things_are(name: str) -> None:
         scene.pose(motion, gait(motion), 0)
         picture = scene.draw()
     marks = [
-        ((2.9, 0.0, task.goal.marker_height), stage.TARGET),
-        ((-0.15, 0.0, task.object.height), stage.OBJECT_TOP),
+        ((2.9, 0.0, task.goal.marker_height), colors.TARGET),
+        ((-0.15, 0.0, task.object.height), colors.OBJECT_TOP),
     ]
     for index in range(count):
         # Beside what lies on its back.
         place = (robots[0, index, 0] + 0.16, robots[0, index, 1], STAND + 0.0575)
-        marks.append((place, stage.robot_color(index)))
+        marks.append((place, colors.robot_color(index)))
     for place, color in marks:
         column, row = view.project(np.array(place), size).round().astype(int)
         seen = picture[row - 1 : row + 2, column - 1 : column + 2].reshape(-1, 3)
@@ -300,16 +300,16 @@ def test_colors_are_where_the_things_are(name: str) -> None:
 
 @pytest.mark.parametrize("index", range(16))
 def test_no_robot_looks_like_another_thing(index: int) -> None:
-    color = stage.robot_color(index)
+    color = colors.robot_color(index)
     assert all(0.0 <= part <= 1.0 for part in color)
-    for other in (stage.OBJECT, stage.TARGET, *(stage.robot_color(i) for i in range(index))):
+    for other in (colors.OBJECT, colors.TARGET, *(colors.robot_color(i) for i in range(index))):
         assert max(abs(a - b) for a, b in zip(color, other)) > 0.02
 
 
 @pytest.mark.usefixtures("opengl")
 def test_a_still_shows_the_moment_asked_for() -> None:
     task = task_of("cuboid")
-    recording = video.play(environment_of(task), forward)[0]
+    recording = episode.play(environment_of(task), forward)[0]
     first, last = (video.still(recording, SIZE, moment) for moment in (0.0, 1.0))
     assert first.shape == last.shape == (SIZE[1], SIZE[0], 3)
     assert np.abs(first.astype(int) - last).max() > 40
