@@ -93,6 +93,20 @@ class MeshNormalMode(enum.Enum):
     COMPUTE_PER_FACE = 2
 
 
+class ImageType(enum.Enum):
+    IMAGE_COLOR = 0
+    IMAGE_DEPTH = 1
+    IMAGE_SEGMENTATION = 2
+    IMAGE_OPTICAL_FLOW = 3
+
+
+class MeshType(enum.Enum):
+    MESH_NONE = 0
+    MESH_COLLISION = 1
+    MESH_VISUAL = 2
+    MESH_VISUAL_AND_COLLISION = 3
+
+
 class PhysXParams(Structure):
     FIELDS: ClassVar[FieldTable] = {
         "always_use_articulations": (bool, False),
@@ -168,6 +182,23 @@ class AssetOptions(Structure):
         "use_physx_armature": (bool, True),
         "vhacd_enabled": (bool, False),
     }
+
+
+class CameraProperties(Structure):
+    FIELDS: ClassVar[FieldTable] = {
+        "enable_tensors": (bool, False),
+        "far_plane": (float, 2e6),
+        "height": (int, 900),
+        "horizontal_fov": (float, 90.0),
+        "near_plane": (float, 1e-3),
+        "supersampling_horizontal": (int, 1),
+        "supersampling_vertical": (int, 1),
+        "use_collision_geometry": (bool, False),
+        "width": (int, 1600),
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class RigidShapeProperties(Structure):

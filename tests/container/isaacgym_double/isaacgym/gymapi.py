@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 from isaacgym import gymdeps
 
@@ -10,13 +10,18 @@ from isaacgym import gymdeps
 import numpy as np
 
 from isaacgym._assets import Asset
+from isaacgym._drawing import Drawing
 from isaacgym._engine import Engine
+from isaacgym._simulation import Actor, Env, GymError, Sim, need, typed
 from isaacgym._structures import (
     AssetOptions,
+    CameraProperties,
     ContactCollection,
     DofDriveMode,
+    ImageType,
     IndexDomain,
     MeshNormalMode,
+    MeshType,
     PhysXParams,
     PlaneParams,
     Quat,
@@ -30,59 +35,25 @@ from isaacgym._structures import (
 )
 
 assert gymdeps
-for _kind in (SimType, UpAxis, ContactCollection, IndexDomain, DofDriveMode, MeshNormalMode):
+_ENUMS = (
+    *(SimType, UpAxis, ContactCollection, IndexDomain, DofDriveMode, MeshNormalMode),
+    *(ImageType, MeshType),
+)
+for _kind in _ENUMS:
     globals().update(_kind.__members__)
+INVALID_HANDLE = -1
 
-__all__ = ["AssetOptions", "Gym", "PhysXParams", "PlaneParams", "Quat", "SimParams", "Tensor"]
-
-
-class GymError(RuntimeError):
-    """What the real Isaac Gym answers with a message, wrong numbers or a segmentation fault."""
-
-
-class Sim:
-    """One simulation, from `create_sim` to the end of the process."""
-
-    def __init__(self, params: SimParams) -> None:
-        self.params = params
-        self.envs: List[Env] = []
-        self.actors: List[Any] = []
-        self.ground: Optional[PlaneParams] = None
-        self.engine: Optional[Engine] = None
-        self.buffers: Dict[str, np.ndarray] = {}
-        self.set_since_substep: set = set()
-        self.torque: Optional[np.ndarray] = None
-        self.substeps_done = 0
-
-
-class Env:
-    """One environment; its actors are added before the next environment is created."""
-
-    def __init__(self, sim: Sim, origin: Vec3) -> None:
-        self.sim, self.origin = sim, origin
-        self.actors: List[Actor] = []
-        self.room: Optional[List[int]] = None  # bodies, shapes left in the open aggregate
-
-
-class Actor:
-    """An asset in an environment."""
-
-    def __init__(self, asset: Asset, env: Env, pose: Transform, group: int, index: int) -> None:
-        self.asset, self.env, self.pose, self.group, self.index = asset, env, pose, group, index
-        self.first_dof = -1
-        self.shapes = [RigidShapeProperties() for _ in range(asset.shapes)]
-
-
-def _need(condition: Any, text: str) -> None:
-    if not condition:
-        raise GymError(text)
-
-
-def _typed(*pairs: Any) -> None:
-    for value, kind in pairs:
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise TypeError(f"incompatible function arguments: {value!r} is no {kind.__name__}")
-
+__all__ = [
+    "AssetOptions",
+    "CameraProperties",
+    "Gym",
+    "GymError",
+    "PhysXParams",
+    "PlaneParams",
+    "Quat",
+    "SimParams",
+    "Tensor",
+]
 
 _sims: List[Sim] = []
 _LEGS = [
@@ -90,7 +61,7 @@ _LEGS = [
 ]
 
 
-class Gym:
+class Gym(Drawing):
     """Every method that mapush calls; any other name is an AttributeError."""
 
     # Building
@@ -101,63 +72,63 @@ class Gym:
         type: SimType = SimType.SIM_FLEX,
         params: Optional[SimParams] = None,
     ) -> Sim:
-        _typed((compute_device, int), (graphics_device, int), (type, SimType), (params, SimParams))
-        _need(not _sims, "a second simulation in one process breaks the GPU pipeline")
-        _need(type is SimType.SIM_PHYSX, "the double has PhysX only")
-        _need(graphics_device == -1, "the double has no graphics")
-        _need(params.up_axis is UpAxis.UP_AXIS_Z and params.gravity.z < 0, "gravity is not down")
-        _need(params.use_gpu_pipeline == params.physx.use_gpu, "GPU pipeline without GPU PhysX")
-        _sims.append(Sim(params.copy()))
+        typed((compute_device, int), (graphics_device, int), (type, SimType), (params, SimParams))
+        need(not _sims, "a second simulation in one process breaks the GPU pipeline")
+        need(type is SimType.SIM_PHYSX, "the double has PhysX only")
+        need(graphics_device >= -1, "there is no such graphics device")
+        need(params.up_axis is UpAxis.UP_AXIS_Z and params.gravity.z < 0, "gravity is not down")
+        need(params.use_gpu_pipeline == params.physx.use_gpu, "GPU pipeline without GPU PhysX")
+        _sims.append(Sim(params.copy(), graphics_device))
         return _sims[0]
 
     def add_ground(self, sim: Sim, params: PlaneParams) -> None:
-        _typed((sim, Sim), (params, PlaneParams))
-        _need(params.normal.z == 1.0, "the ground does not face up")
-        _need(sim.ground is None, "there is a ground already")
+        typed((sim, Sim), (params, PlaneParams))
+        need(params.normal.z == 1.0, "the ground does not face up")
+        need(sim.ground is None, "there is a ground already")
         sim.ground = params.copy()
 
     def load_asset(
         self, sim: Sim, rootpath: str, filename: str, options: Optional[AssetOptions] = None
     ) -> Asset:
-        _typed((sim, Sim), (rootpath, str), (filename, str))
-        _need(sim.engine is None, "assets are loaded before prepare_sim")
+        typed((sim, Sim), (rootpath, str), (filename, str))
+        need(sim.engine is None, "assets are loaded before prepare_sim")
         return Asset(rootpath, filename, options or AssetOptions())
 
     def get_asset_dof_names(self, asset: Asset, /) -> List[str]:
-        _typed((asset, Asset))
+        typed((asset, Asset))
         return list(asset.dofs)
 
     def get_asset_rigid_body_count(self, asset: Asset, /) -> int:
-        _typed((asset, Asset))
+        typed((asset, Asset))
         return asset.bodies
 
     def get_asset_rigid_shape_count(self, asset: Asset, /) -> int:
-        _typed((asset, Asset))
+        typed((asset, Asset))
         return asset.shapes
 
     def create_env(self, sim: Sim, lower: Vec3, upper: Vec3, per_row: int, /) -> Env:
-        _typed((sim, Sim), (lower, Vec3), (upper, Vec3), (per_row, int))
-        _need(sim.engine is None, "environments are created before prepare_sim")
-        _need(per_row >= 1 and lower.x < upper.x and lower.y < upper.y, "an empty environment")
-        _need(not sim.envs or sim.envs[-1].room is None, "the last aggregate is still open")
+        typed((sim, Sim), (lower, Vec3), (upper, Vec3), (per_row, int))
+        need(sim.engine is None, "environments are created before prepare_sim")
+        need(per_row >= 1 and lower.x < upper.x and lower.y < upper.y, "an empty environment")
+        need(not sim.envs or sim.envs[-1].room is None, "the last aggregate is still open")
         row, column = divmod(len(sim.envs), per_row)
         origin = Vec3(column * (upper.x - lower.x), row * (upper.y - lower.y), 0.0)
         sim.envs.append(Env(sim, origin))
         return sim.envs[-1]
 
     def get_env_origin(self, env: Env, /) -> Vec3:
-        _typed((env, Env))
+        typed((env, Env))
         return env.origin.copy()
 
     def begin_aggregate(self, env: Env, bodies: int, shapes: int, self_collide: bool, /) -> bool:
-        _typed((env, Env), (bodies, int), (shapes, int), (self_collide, bool))
-        _need(env.room is None, "an aggregate is open already")
+        typed((env, Env), (bodies, int), (shapes, int), (self_collide, bool))
+        need(env.room is None, "an aggregate is open already")
         env.room = [bodies, shapes]
         return True
 
     def end_aggregate(self, env: Env, /) -> bool:
-        _typed((env, Env))
-        _need(env.room is not None, "no aggregate is open")
+        typed((env, Env))
+        need(env.room is not None, "no aggregate is open")
         env.room = None
         return True
 
@@ -171,38 +142,38 @@ class Gym:
         filter: int = -1,
         segmentationId: int = 0,
     ) -> int:
-        _typed((env, Env), (asset, Asset), (pose, Transform), (name, str), (group, int))
-        _typed((filter, int), (segmentationId, int))
+        typed((env, Env), (asset, Asset), (pose, Transform), (name, str), (group, int))
+        typed((filter, int), (segmentationId, int))
         sim = env.sim
-        _need(sim.engine is None, "actors are created before prepare_sim")
-        _need(env is sim.envs[-1], "actors are added to the newest environment only")
-        _need(group == len(sim.envs) - 1, "environments collide unless each has its group")
+        need(sim.engine is None, "actors are created before prepare_sim")
+        need(env is sim.envs[-1], "actors are added to the newest environment only")
+        need(group == len(sim.envs) - 1, "environments collide unless each has its group")
         if env.room is not None:
             env.room = [env.room[0] - asset.bodies, env.room[1] - asset.shapes]
-            _need(min(env.room) >= 0, "the aggregate is smaller than what is put into it")
+            need(min(env.room) >= 0, "the aggregate is smaller than what is put into it")
         actor = Actor(asset, env, pose.copy(), group, len(sim.actors))
         sim.actors.append(actor)
         env.actors.append(actor)
         return len(env.actors) - 1
 
     def get_actor_index(self, env: Env, handle: int, domain: IndexDomain, /) -> int:
-        _typed((env, Env), (handle, int), (domain, IndexDomain))
-        _need(domain is IndexDomain.DOMAIN_SIM, "the double numbers actors over the simulation")
+        typed((env, Env), (handle, int), (domain, IndexDomain))
+        need(domain is IndexDomain.DOMAIN_SIM, "the double numbers actors over the simulation")
         return env.actors[handle].index
 
     def get_actor_rigid_shape_properties(
         self, env: Env, handle: int, /
     ) -> List[RigidShapeProperties]:
-        _typed((env, Env), (handle, int))
+        typed((env, Env), (handle, int))
         return [shape.copy() for shape in env.actors[handle].shapes]
 
     def set_actor_rigid_shape_properties(
         self, env: Env, handle: int, properties: List[RigidShapeProperties], /
     ) -> bool:
-        _typed((env, Env), (handle, int), (properties, list))
+        typed((env, Env), (handle, int), (properties, list))
         actor = env.actors[handle]
-        _need(len(properties) == len(actor.shapes), "one entry for each shape")
-        _typed(*((shape, RigidShapeProperties) for shape in properties))
+        need(len(properties) == len(actor.shapes), "one entry for each shape")
+        typed(*((shape, RigidShapeProperties) for shape in properties))
         actor.shapes = [shape.copy() for shape in properties]
         if env.sim.engine is not None:
             self._once(env.sim, f"shapes of actor {actor.index}")
@@ -210,16 +181,16 @@ class Gym:
         return True
 
     def prepare_sim(self, sim: Sim, /) -> bool:
-        _typed((sim, Sim))
-        _need(sim.engine is None, "prepare_sim was called before")
-        _need(sim.ground is not None and sim.actors, "nothing to simulate")
+        typed((sim, Sim))
+        need(sim.engine is None, "prepare_sim was called before")
+        need(sim.ground is not None and sim.actors, "nothing to simulate")
         described, dofs = [], 0
         numbers = {id(env): number for number, env in enumerate(sim.envs)}
         for actor in sim.actors:
             asset = actor.asset
             kind = "robot" if asset.dofs else "fixed" if asset.options.fix_base_link else "free"
             if asset.dofs:
-                _need(
+                need(
                     asset.options.default_dof_drive_mode == int(DofDriveMode.DOF_MODE_EFFORT),
                     "joints take torques in effort mode only",
                 )
@@ -234,6 +205,7 @@ class Gym:
             engine.root[actor.index, 3:7] = (turn.x, turn.y, turn.z, turn.w)
             if actor.shapes:
                 engine.friction[actor.index] = actor.shapes[0].friction
+        sim.simulated = engine.root.copy()
         return True
 
     # Tensors
@@ -265,61 +237,65 @@ class Gym:
         given = states._array.reshape(-1, 2)
         for row in rows:
             actor = sim.actors[row]
-            _need(actor.asset.dofs, "set_dof_state_tensor_indexed takes actors with joints only")
+            need(actor.asset.dofs, "set_dof_state_tensor_indexed takes actors with joints only")
             own = slice(actor.first_dof, actor.first_dof + len(actor.asset.dofs))
             sim.engine.joint[own] = given[own]
         return True
 
     def set_dof_actuation_force_tensor(self, sim: Sim, torques: Tensor, /) -> bool:
-        _typed((sim, Sim), (torques, Tensor))
-        _need(sim.engine is not None, "prepare_sim comes first")
+        typed((sim, Sim), (torques, Tensor))
+        need(sim.engine is not None, "prepare_sim comes first")
         array = torques._array
-        _need(array.dtype == np.float32, f"torques are float32, not {array.dtype}")
-        _need(array.size == len(sim.engine.joint), "one torque for each joint")
+        need(array.dtype == np.float32, f"torques are float32, not {array.dtype}")
+        need(array.size == len(sim.engine.joint), "one torque for each joint")
         self._once(sim, "torque")
         sim.torque = array.reshape(-1)
         return True
 
     # Stepping
     def simulate(self, sim: Sim, /) -> None:
-        _typed((sim, Sim))
-        _need(sim.engine is not None, "prepare_sim comes before simulate")
+        typed((sim, Sim))
+        need(sim.engine is not None, "prepare_sim comes before simulate")
         torque = sim.torque if sim.torque is not None else np.zeros(len(sim.engine.joint), "f4")
         sim.engine.substep(torque, sim.params.dt)
         sim.torque = None
         sim.set_since_substep.clear()
+        sim.done_since_substep.clear()
+        sim.simulated = sim.engine.root.copy()
         sim.substeps_done += 1
 
     def fetch_results(self, sim: Sim, wait: bool, /) -> None:
-        _typed((sim, Sim), (wait, bool))
+        typed((sim, Sim), (wait, bool))
+        if wait:
+            sim.done_since_substep.add("fetch_results")
 
     def _acquire(self, sim: Sim, name: str) -> Tensor:
-        _typed((sim, Sim))
-        _need(sim.engine is not None, "tensors are acquired after prepare_sim")
+        typed((sim, Sim))
+        need(sim.engine is not None, "tensors are acquired after prepare_sim")
         # What is acquired holds nothing until it is refreshed.
         empty = np.full_like(getattr(sim.engine, name), np.nan)
         return Tensor(sim.buffers.setdefault(name, empty))
 
     def _refresh(self, sim: Sim, name: str) -> bool:
-        _typed((sim, Sim))
-        _need(name in sim.buffers, f"the {name} tensor was not acquired")
-        _need(name not in sim.set_since_substep, "a refresh before the substep undoes what was set")
+        typed((sim, Sim))
+        need(name in sim.buffers, f"the {name} tensor was not acquired")
+        need(name not in sim.set_since_substep, "a refresh before the substep undoes what was set")
         sim.buffers[name][:] = getattr(sim.engine, name)
         return True
 
     def _rows(self, sim: Sim, states: Tensor, indices: Tensor, count: int, size: int) -> np.ndarray:
-        _typed((sim, Sim), (states, Tensor), (indices, Tensor), (count, int))
-        _need(states._array.dtype == np.float32 and states._array.size == size, "not all states")
+        typed((sim, Sim), (states, Tensor), (indices, Tensor), (count, int))
+        need(states._array.dtype == np.float32 and states._array.size == size, "not all states")
         array = indices._array
-        _need(array.dtype == np.int32, f"indices are int32, not {array.dtype}")
-        _need(array.ndim == 1 and 0 < count <= len(array), "count and indices differ")
+        need(array.dtype == np.int32, f"indices are int32, not {array.dtype}")
+        need(array.ndim == 1 and 0 < count <= len(array), "count and indices differ")
         rows = array[:count]
-        _need(len(set(rows.tolist())) == count, "an actor is named twice")
-        _need(rows.min() >= 0 and rows.max() < len(sim.actors), "there is no such actor")
+        need(len(set(rows.tolist())) == count, "an actor is named twice")
+        need(rows.min() >= 0 and rows.max() < len(sim.actors), "there is no such actor")
         return rows
 
     def _once(self, sim: Sim, what: str) -> None:
-        _need(
+        need(
             what not in sim.set_since_substep,
             f"{what} was set twice before a substep; only the last counts",
         )
