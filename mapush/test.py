@@ -1,8 +1,9 @@
-"""`python -m mapush.test`: what a trained policy achieves, in figures or as a video."""
+"""`python -m mapush.test`: what a trained policy achieves, in figures or to be seen."""
 
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 from typing import List, Optional
 
@@ -37,7 +38,8 @@ def build_parser() -> Parser:
         "--test_mode",
         choices=("calculator", "viewer"),
         default="calculator",
-        help="figures, or a video with --record_video (default: calculator)",
+        help="figures; or episodes to be seen, as a video with --record_video, without it in "
+        "Isaac Gym's window (default: calculator)",
     )
     parser.add_argument(
         "--num_envs", type=int, default=300, help="episodes to evaluate (default: 300)"
@@ -49,10 +51,11 @@ def build_parser() -> Parser:
         nargs="?",
         const=_HERE,
         metavar="PATH",
-        help="mp4 to write in viewer mode (default: <task>_<steps>.mp4 here)",
+        help="mp4 to write in viewer mode (default: <task>_<steps>.mp4 here); with --sim isaacgym "
+        "its cameras film it",
     )
     parser.add_argument(
-        "--episodes", type=int, default=3, help="episodes in the video (default: 3)"
+        "--episodes", type=int, default=3, help="episodes in viewer mode (default: 3)"
     )
     parser.add_argument(
         "--sim", choices=SIMULATORS, default="mujoco", help="simulator (default: mujoco)"
@@ -73,7 +76,11 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--task", choices=("go1push_mid",), default="go1push_mid", help="(default: go1push_mid)"
     )
-    parser.add_argument("--headless", action="store_true", help="accepted; no mode opens a window")
+    parser.add_argument(
+        "--headless",
+        action="store_true",
+        help="open no window; only --sim isaacgym --test_mode viewer without --record_video does",
+    )
     add_root(parser)
     return parser
 
@@ -91,15 +98,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
     seed = session.TEST_SEED if parsed.seed is None else parsed.seed
     more = {"device": parsed.device, "options": parsed.sim_options}
     if parsed.test_mode == "viewer":
-        if parsed.record_video is None or parsed.checkpoint is None:
-            raise RequestError(
-                "--test_mode viewer: records the episodes of one checkpoint; "
-                "give --checkpoint PATH and --record_video [FILE.mp4]"
+        _require_a_view(parsed)
+        if parsed.record_video is None:
+            session.watch(parsed.checkpoint, parsed.exp, parsed.episodes, seed, **more)
+        else:
+            video = None if parsed.record_video == _HERE else parsed.record_video
+            session.record(
+                parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video, **more
             )
-        video = None if parsed.record_video == _HERE else parsed.record_video
-        session.record(
-            parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video, **more
-        )
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
@@ -109,6 +115,20 @@ def main(arguments: Optional[List[str]] = None) -> int:
             parsed.checkpoint, parsed.exp, parsed.sim, parsed.num_envs, seed, **more
         )
     return EXIT_COMPLETE
+
+
+def _require_a_view(parsed: Namespace) -> None:
+    """Refuse the viewer mode where there is nothing to see."""
+    if parsed.checkpoint is None or (parsed.record_video is None and parsed.sim != "isaacgym"):
+        raise RequestError(
+            "--test_mode viewer: records the episodes of one checkpoint; "
+            "give --checkpoint PATH and --record_video [FILE.mp4]"
+        )
+    if parsed.record_video is None and parsed.headless:
+        raise RequestError(
+            "--test_mode viewer --headless: opens no window; give --record_video [FILE.mp4], or "
+            "leave --headless away"
+        )
 
 
 if __name__ == "__main__":

@@ -22,3 +22,9 @@ def robot_color(index: int) -> Color:
     # From here on violet to pink, the stretch of the colour circle that nothing else uses.
     hue = 0.72 + 0.2 * ((index * 0.382) % 1.0)
     return (*colorsys.hsv_to_rgb(hue, 0.55, 0.85), 1.0)
+
+
+def actor_colors(robots: int) -> Tuple[Tuple[float, float, float], ...]:
+    """Colours of what Isaac Gym has in an environment: robots, object, marker, walls."""
+    every = (*(robot_color(index) for index in range(robots)), OBJECT, TARGET, WALL)
+    return tuple((red, green, blue) for red, green, blue, _ in every)

@@ -72,11 +72,11 @@ def play(
             "raise --num_envs for more"
         )
     task = environment.task
-    states = [snapshot(environment, episodes)]
-    target = targets(environment, episodes)
+    states = [_snapshot(environment, episodes)]
+    target = environment.target[:episodes].cpu().numpy().astype(float)
     summaries: List[Optional[EpisodeSummary]] = [None] * episodes
     for control_step, ending in advance(environment, policy, check):
-        states.append(snapshot(environment, episodes))
+        states.append(_snapshot(environment, episodes))
         for index in range(episodes):
             if summaries[index] is None:
                 summaries[index] = judge(task, ending, index, control_step)
@@ -136,12 +136,21 @@ def judge(
     return EpisodeSummary(outcome, control_steps, control_steps * task.control.step)
 
 
-def targets(environment: PushEnvironment, count: int) -> np.ndarray:
-    """Positions (count, 2) of the first targets, m."""
-    return environment.target[:count].cpu().numpy().astype(float)
+def foresee(environment: PushEnvironment, index: int) -> Motion:
+    """What is known of an episode when it begins: its start, and the object at its target."""
+    things, robots = _snapshot(environment, index + 1)
+    target = environment.target[index].cpu().numpy().astype(float)
+    arrived = things[index].copy()
+    arrived[:2] = target
+    return Motion(
+        environment.task.control.step,
+        target,
+        np.stack((things[index], arrived)),
+        np.stack((robots[index], robots[index])),
+    )
 
 
-def snapshot(environment: PushEnvironment, count: int) -> Tuple[np.ndarray, np.ndarray]:
+def _snapshot(environment: PushEnvironment, count: int) -> Tuple[np.ndarray, np.ndarray]:
     """Where the objects (count, 4) and robots (count, robots, 6) are, as in `Motion`."""
     bodies = environment.bodies
     planar = bodies.robots[:count].double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""What `mapush.test` does: one checkpoint, all of a run, or a video."""
+"""What `mapush.test` does: one checkpoint, all of a run, a video, or a window."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
 from mapush.environment.push import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.assess import TEST_SEED, assess
+from mapush.evaluation.episode import EpisodeSummary
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
 from mapush.evaluation.policy import build_policy, load_policy
 from mapush.results.directory import open_run
@@ -20,7 +21,7 @@ from mapush.results.pins import Pin
 from mapush.simulator import make_simulator
 from mapush.task import PushTask, load_task, task_folder
 
-__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of"]
+__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of", "watch"]
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -114,21 +115,56 @@ def record(
 ) -> None:
     """Write an mp4 of a checkpoint's first episodes.
 
+    Isaac Gym films with its own cameras. What another simulator plays is drawn on a stage.
+
     Raises:
         RequestError: this machine has no graphics library to render with.
         StorageError: the file cannot be written.
     """
-    from mapush.evaluation.video import record_episodes
-
     task = task_of(path, exp)
     policy = load_policy(path, task)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
-    environment = PushEnvironment(
-        task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
-    )
-    for number, summary in enumerate(record_episodes(environment, policy, target, episodes), 1):
-        _out.print(f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s")
+    if sim == "isaacgym":
+        from mapush.evaluation.filming import film_episodes
+
+        chosen = None if device == "auto" else device
+        summaries = film_episodes(task, policy, target, episodes, seed, chosen, options)
+    else:
+        from mapush.evaluation.video import record_episodes
+
+        environment = PushEnvironment(
+            task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
+        )
+        summaries = record_episodes(environment, policy, target, episodes)
+    for number, summary in enumerate(summaries, 1):
+        _out.print(_episode_line(number, summary))
     _out.print(f"video: {target}")
+
+
+def watch(
+    path: Path,
+    exp: Optional[str],
+    episodes: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
+    """Play a checkpoint's first episodes in Isaac Gym's window, until it is closed.
+
+    Raises:
+        RequestError: Isaac Gym cannot run here, or cannot open a window.
+    """
+    from mapush.evaluation.viewing import watch_episodes
+
+    task = task_of(path, exp)
+    policy = load_policy(path, task)
+    chosen = None if device == "auto" else device
+    played = 0
+    for summary in watch_episodes(task, policy, episodes, seed, chosen, options):
+        played += 1
+        _out.print(_episode_line(played, summary))
+    if played < episodes:
+        _out.print(f"the window was closed; {played} of {episodes} episodes were over")
 
 
 def task_of(path: Path, exp: Optional[str]) -> PushTask:
@@ -152,6 +188,10 @@ def task_of(path: Path, exp: Optional[str]) -> PushTask:
             return copy
         _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
     return named
+
+
+def _episode_line(number: int, summary: EpisodeSummary) -> str:
+    return f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s"
 
 
 def _line(entry: Entry) -> str:

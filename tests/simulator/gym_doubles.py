@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Dict, Iterator
 
 import pytest
 
 from mapush.simulator.isaacgym import assets, imports, simulator
 from tests.container import robot_double
+from tests.support import PROJECT
 
 DOUBLE = Path(robot_double.__file__).parent / "isaacgym_double"
 
@@ -44,3 +47,30 @@ def gym(robot_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield imports.gymapi()
     for name in [name for name in sys.modules if name.partition(".")[0] == "isaacgym"]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def environment(robot_assets: Path, tmp_path: Path) -> Dict[str, str]:
+    """Variables with which a command of its own process finds the double."""
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{DOUBLE}{os.pathsep}{PROJECT}",
+        "MAPUSH_ASSETS": str(robot_assets),
+        "MAPUSH_JOB_ID": "job-1",
+        "TORCH_EXTENSIONS_DIR": str(tmp_path / "extensions"),
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder whose task `short` is cuboid with episodes of 50 control steps."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT / "task" / "cuboid", folder / "task" / "short")
+    config = folder / "task" / "short" / "config.py"
+    text = config.read_text(encoding="utf-8").replace('name="cuboid"', 'name="short"')
+    text = text.replace(
+        "    robots=Robots(count=2),",
+        "    robots=Robots(count=2),\n    termination=Termination(control_steps=50),",
+    )
+    config.write_text(text, encoding="utf-8")
+    return folder

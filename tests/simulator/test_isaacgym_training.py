@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,39 +12,13 @@ from typing import Any, Dict
 import pytest
 import torch
 import yaml
-from gym_doubles import DOUBLE, robot_assets
+from gym_doubles import environment, project, robot_assets
 
 from tests.support import PROJECT, only_run, train_command
 
-__all__ = ["robot_assets"]
+__all__ = ["environment", "project", "robot_assets"]
 
 OPTIONS = "--sim isaacgym --device cpu --exp short --eval_freq 0 --final_envs 0".split()
-
-
-@pytest.fixture
-def environment(robot_assets: Path, tmp_path: Path) -> Dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": f"{DOUBLE}{os.pathsep}{PROJECT}",
-        "MAPUSH_ASSETS": str(robot_assets),
-        "MAPUSH_JOB_ID": "job-1",
-        "TORCH_EXTENSIONS_DIR": str(tmp_path / "extensions"),
-    }
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder whose task `short` is cuboid with episodes of 50 control steps."""
-    folder = tmp_path / "project"
-    shutil.copytree(PROJECT / "task" / "cuboid", folder / "task" / "short")
-    config = folder / "task" / "short" / "config.py"
-    text = config.read_text(encoding="utf-8").replace('name="cuboid"', 'name="short"')
-    text = text.replace(
-        "    robots=Robots(count=2),",
-        "    robots=Robots(count=2),\n    termination=Termination(control_steps=50),",
-    )
-    config.write_text(text, encoding="utf-8")
-    return folder
 
 
 def run(command: Any, environment: Dict[str, str], folder: Path) -> subprocess.CompletedProcess:

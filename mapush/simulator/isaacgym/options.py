@@ -27,6 +27,9 @@ class Options:
     )
     robot_height: float = _option(0.34, 0.2, 1.0, "of the bases at the start of an episode, m")
     robot_friction: float = _option(1.0, 0.0, 10.0, "of the robots' shapes")
+    graphics_device: int = _option(
+        0, 0, 31, "GPU that draws, as Vulkan counts them; for videos and the viewer only"
+    )
     check_memory: int = _option(1, 0, 1, "whether free GPU memory is held against an estimate")
 
 

@@ -90,7 +90,7 @@ def memory_estimate(envs: int, robots: int, options: Options) -> int:
 
 
 @contextlib.contextmanager
-def last_words(envs: int) -> Iterator[None]:
+def last_words(envs: int, drawing: bool = False) -> Iterator[None]:
     """Have a clear line on stderr if this process is killed by what happens within.
 
     Isaac Gym shows most of what goes wrong on a GPU as a segmentation fault, which no Python code
@@ -99,8 +99,8 @@ def last_words(envs: int) -> Iterator[None]:
     text = (
         f"mapush: --sim isaacgym: Isaac Gym died while it built {envs} environments: most often "
         "the GPU is out of memory (give fewer --num_envs or a smaller --sim_options "
-        "contact_pairs=N) or not supported (H100 and newer); see docs/isaac-gym.md"
-    )
+        "contact_pairs=N) or not supported (H100 and newer){}; see docs/isaac-gym.md"
+    ).format(", or Vulkan does not find it (needed for --record_video)" if drawing else "")
     watcher = subprocess.Popen(
         ["sh", "-c", 'read -r line || printf "%s\\n" "$1" >&2', "sh", text],
         stdin=subprocess.PIPE,

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, List, Tuple
 
-from mapush.errors import MapushError
+from mapush.errors import MapushError, RequestError
 from mapush.simulator.isaacgym import objects
 from mapush.simulator.isaacgym.assets import ROBOT, Assets
+from mapush.simulator.isaacgym.graphics import NO_VULKAN, NOTHING, Drawing, add_cameras, paint
 from mapush.simulator.isaacgym.options import Options
 from mapush.simulator.isaacgym.walking import joint_order
 from mapush.task import PushTask
@@ -39,6 +40,7 @@ class Scene:
         actors: how many each environment has: the robots, then object, marker and walls.
         origins: (x, y) of each environment's centre in the simulation's frame, m.
         joints: where the joints of `walking.JOINTS` stand among a robot's.
+        cameras: handle of the camera sensor of each of the first environments, if it has one.
     """
 
     gym: Any
@@ -48,10 +50,17 @@ class Scene:
     actors: int
     origins: List[Tuple[float, float]]
     joints: Tuple[int, ...]
+    cameras: List[int]
 
 
 def build_scene(
-    api: ModuleType, task: PushTask, count: int, gpu: bool, assets: Assets, options: Options
+    api: ModuleType,
+    task: PushTask,
+    count: int,
+    gpu: bool,
+    assets: Assets,
+    options: Options,
+    drawing: Drawing = NOTHING,
 ) -> Scene:
     """Build `count` environments.
 
@@ -60,7 +69,10 @@ def build_scene(
     """
     gym = api.acquire_gym()
     # Graphics device -1: no Vulkan, so nothing of it can fail on a machine without a display.
-    sim = gym.create_sim(0, -1, api.SIM_PHYSX, _parameters(api, task, gpu, options))
+    device = options.graphics_device if drawing.wanted else -1
+    sim = gym.create_sim(0, device, api.SIM_PHYSX, _parameters(api, task, gpu, options))
+    if sim is None and drawing.wanted:
+        raise RequestError(NO_VULKAN)
     if sim is None:
         raise MapushError(
             "Isaac Gym could not create a simulation; its own message is above, and "
@@ -102,16 +114,20 @@ def build_scene(
                 set_friction(gym, env, handle, options.robot_friction)
             elif name == "object":
                 handles.append(handle)
+            if drawing.wanted and drawing.colors:
+                parts = gym.get_asset_rigid_body_count(asset)
+                paint(api, gym, env, handle, parts, drawing.colors[place])
         gym.end_aggregate(env)
         origin = gym.get_env_origin(env)
         envs.append(env)
         origins.append((float(origin.x), float(origin.y)))
+    cameras = add_cameras(api, gym, envs, drawing)
     if not gym.prepare_sim(sim):
         raise MapushError(
             f"Isaac Gym could not prepare {count} environments: its own message is above; fewer "
             "--num_envs or --sim_options contact_pairs=... need less GPU memory"
         )
-    return Scene(gym, sim, envs, handles, len(assets_of_env), origins, joints)
+    return Scene(gym, sim, envs, handles, len(assets_of_env), origins, joints, cameras)
 
 
 def set_friction(gym: Any, env: Any, actor: int, friction: float) -> None:  # noqa: ANN401

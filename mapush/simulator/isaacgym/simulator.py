@@ -8,6 +8,7 @@ import torch
 
 from mapush.errors import CheckpointError, RequestError
 from mapush.simulator.base import Bodies, Start
+from mapush.simulator.isaacgym.graphics import NOTHING, Cameras, Drawing, Viewer
 from mapush.simulator.isaacgym.options import parse
 from mapush.simulator.isaacgym.world import World
 from mapush.task import PushTask
@@ -56,6 +57,18 @@ class IsaacGymSimulator:
         """Say where everything is."""
         return self._world.bodies(self.num_envs)
 
+    def cameras(self) -> Cameras:
+        """The camera sensors of the first environments, as many as were asked for."""
+        return self._world.cameras()
+
+    def open_viewer(self) -> Viewer:
+        """Open the window that was asked for.
+
+        Raises:
+            RequestError: there is no display to open it on.
+        """
+        return self._world.open_viewer()
+
     def state_dict(self) -> Dict[str, Any]:
         """Capture what Isaac Gym gives; see the class for what that promises."""
         return dict(self._world.capture(self.num_envs))
@@ -90,7 +103,12 @@ class IsaacGymSimulator:
 
 
 def open_simulator(
-    task: PushTask, num_envs: int, device: Optional[str], options: str, room: int
+    task: PushTask,
+    num_envs: int,
+    device: Optional[str],
+    options: str,
+    room: int = 0,
+    drawing: Drawing = NOTHING,
 ) -> IsaacGymSimulator:
     """The process's world, made now if there is none yet.
 
@@ -100,16 +118,19 @@ def open_simulator(
         device: "cpu" or "cuda"; None for the GPU, or where the world is.
         options: as of `--sim_options`; empty for the defaults, or those of the world.
         room: environments that a later simulator of this process will need.
+        drawing: what it must be able to draw.
 
     Raises:
         RequestError: Isaac Gym cannot run here, or the world there is does not fit.
     """
     if not _worlds:
-        _worlds.append(World(task, max(num_envs, room), device or "cuda", parse(options)))
+        _worlds.append(World(task, max(num_envs, room), device or "cuda", parse(options), drawing))
     world = _worlds[0]
     wanted = parse(options) if options else world.options
     same_task = all(getattr(task, part) == getattr(world.task, part) for part in _PHYSICAL)
-    if not same_task or wanted != world.options or (device or world.asked) != world.asked:
+    same_device = (device or world.asked) == world.asked
+    same_drawing = drawing in (NOTHING, world.drawing)
+    if not (same_task and wanted == world.options and same_device and same_drawing):
         raise RequestError(
             f"--sim isaacgym: this process already simulates {world.task.name} on {world.asked}, "
             "and Isaac Gym makes one simulation per process; use a process for each"

@@ -10,6 +10,7 @@ from mapush.errors import MapushError
 from mapush.simulator.base import Bodies, Start
 from mapush.simulator.isaacgym import preflight
 from mapush.simulator.isaacgym.assets import find_assets
+from mapush.simulator.isaacgym.graphics import NOTHING, Cameras, Drawing, Viewer
 from mapush.simulator.isaacgym.imports import gymapi, gymtorch
 from mapush.simulator.isaacgym.options import Options
 from mapush.simulator.isaacgym.rotation import from_yaw, gravity_direction, roll_pitch_yaw
@@ -31,7 +32,14 @@ class World:
         RequestError: something this needs is missing or unfit, in one line.
     """
 
-    def __init__(self, task: PushTask, capacity: int, device: str, options: Options) -> None:
+    def __init__(
+        self,
+        task: PushTask,
+        capacity: int,
+        device: str,
+        options: Options,
+        drawing: Drawing = NOTHING,
+    ) -> None:
         api = gymapi()
         assets = find_assets()
         gpu = device != "cpu"
@@ -40,8 +48,8 @@ class World:
         torch_side = gymtorch()
         self.task, self.capacity, self.options, self.asked = task, capacity, options, device
         networks = load_networks(assets, torch.device("cuda:0" if gpu else "cpu"))
-        with preflight.last_words(capacity):
-            scene = build_scene(api, task, capacity, gpu, assets, options)
+        with preflight.last_words(capacity, drawing.wanted):
+            scene = build_scene(api, task, capacity, gpu, assets, options, drawing)
             gym, sim = scene.gym, scene.sim
             root = torch_side.wrap_tensor(gym.acquire_actor_root_state_tensor(sim))
             joints = torch_side.wrap_tensor(gym.acquire_dof_state_tensor(sim))
@@ -49,6 +57,7 @@ class World:
             gym.refresh_dof_state_tensor(sim)
         self._unwrap = torch_side.unwrap_tensor
         self._gym, self._sim, self._scene, self._gpu = gym, sim, scene, gpu
+        self._api, self.drawing = api, drawing
         self._robots = robots = task.robots.count
         self.device = root.device
         self._root_tensor, self._joint_tensor = root, joints
@@ -144,6 +153,18 @@ class World:
             robot_height=robots[..., 2].clone(),
             robot_tilt=turned[..., :2].clone(),
         )
+
+    def cameras(self) -> Cameras:
+        """The camera sensors that this was built with."""
+        return Cameras(self._api, self._scene, self.drawing)
+
+    def open_viewer(self) -> Viewer:
+        """Open the window that this was built for.
+
+        Raises:
+            RequestError: there is no display to open it on.
+        """
+        return Viewer(self._api, self._scene)
 
     def capture(self, count: int) -> Dict[str, torch.Tensor]:
         """What the tensors and the controller hold of the first `count` environments."""
