@@ -144,7 +144,10 @@ class LostNode:
 
 def _lost_node(name: str, early: bool, ledger: Sequence[str]) -> Case:
     lost = LostNode(early)
-    return Case(name, lost.attack, tuple(ledger), aftermath=lost.aftermath, clusters=(STOCK,))
+    # The old trainer, once awake, must not be done before the new one has started.
+    steps = 2 * LONG if early else STEPS
+    ends = tuple(ledger)
+    return Case(name, lost.attack, ends, steps=steps, aftermath=lost.aftermath, clusters=(STOCK,))
 
 
 # From its submission until the preempting job is looked at, a second or two go by.
