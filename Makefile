@@ -2,12 +2,14 @@
 #
 #   make train ARGS="--train_timesteps 1000000"    options of mapush.submit and mapush.train
 #   make test PYTEST="-k resume"                   options of pytest
+#   make test EXTRAS=openrl                        with OpenRL, whose tests are skipped without it
 #   make setup PYTHON=/opt/python3.12/bin/python3  another Python than the first that fits
 #   make image SIM=mujoco ENGINE=podman            a container image without Isaac Gym; ARGS: the engine's
 
 ARGS =
 PYTEST =
 PYTHON =
+EXTRAS =
 
 SIM = isaacgym
 ENGINE = $(firstword $(notdir $(foreach engine,docker podman,$(shell command -v $(engine)))))
@@ -18,7 +20,9 @@ base_mujoco := debian:bookworm-20250520-slim
 venv := .venv
 run := $(venv)/bin/python
 runtime := $(venv)/.runtime-installed
-dev := $(venv)/.dev-installed
+extras := onnx $(EXTRAS)
+dev := $(venv)/.dev-installed$(addprefix -,$(EXTRAS))
+tools := $(patsubst %,requirements/%.txt,dev $(extras))
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
 scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
@@ -78,7 +82,7 @@ $(runtime): requirements/runtime.txt
 	@$(install) -r $<
 	@touch $@
 
-$(dev): requirements/dev.txt requirements/onnx.txt $(runtime)
-	@$(say) 'installing what the checks and tests need (requirements/dev.txt, onnx.txt)'
-	@$(install) -r requirements/dev.txt -r requirements/onnx.txt
+$(dev): $(tools) $(runtime)
+	@$(say) 'installing what the checks and tests need ($(tools))'
+	@$(install) $(addprefix -r ,$(tools))
 	@touch $@

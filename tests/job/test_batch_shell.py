@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import pytest
 from fake_slurm import ID, PENDING, SILENT, UNKNOWN, FakeSlurm, shown
@@ -366,6 +367,18 @@ def until(condition: Any) -> None:
     raise AssertionError("it did not happen within 30 s")
 
 
+@contextlib.contextmanager
+def started(given: Dict[str, Any], root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A batch shell whose trainer waits until it may end; nothing of both outlives the block."""
+    given = {**given, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(**given) as batch:
+        try:
+            yield batch
+        finally:
+            (root / "stop").touch()
+            batch.kill()
+
+
 WAITING = 'echo "$$" > "{root}/pid"; until [ -e "{root}/stop" ]; do /bin/sleep 0.02; done; exit 75'
 
 
@@ -377,7 +390,7 @@ def test_a_signal_to_the_shell_alone_is_handed_on_while_the_job_runs(
     make_job(root)
     fake.answer("show", shown(state), shown())
     given = shell(fake, root, WAITING.format(root=root))
-    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+    with started(given, root) as batch:
         until((root / "pid").exists)
         batch.send_signal(getattr(signal, f"SIG{name}"))
         handed = [f"scancel --signal={name} {ID}"] if state == "RUNNING" else []
@@ -407,7 +420,7 @@ def test_at_slurms_end_of_a_job_the_requeue_does_not_wait_for_the_step(
     make_job(root)
     fake.answer("show", shown(**standing))
     given = shell(fake, root, WAITING.format(root=root))
-    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+    with started(given, root) as batch:
         until((root / "pid").exists)
         batch.send_signal(getattr(signal, f"SIG{name}"))
         until(lambda: fake.calls("scontrol -o show"))
@@ -425,7 +438,7 @@ def test_signals_do_not_hide_the_steps_own_exit_code(fake: FakeSlurm, root: Path
     make_job(root)
     fake.answer("show", SILENT)  # nothing is handed on
     given = shell(fake, root, WAITING.format(root=root))
-    with subprocess.Popen(**given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as batch:
+    with started(given, root) as batch:
         until((root / "pid").exists)
         for _ in range(20):
             batch.send_signal(signal.SIGTERM)

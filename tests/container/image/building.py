@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-import pytest
+import worlds
 from worlds import World
 
 from tests.support import PROJECT
 
 SCRIPTS = PROJECT / "tests/container"
-# In CI a missing tool is a failure; elsewhere a test that cannot run is skipped.
-REQUIRED = os.environ.get("MAPUSH_REQUIRE_CONTAINERS") == "1"
 CONTEXT = ("Dockerfile", "apptainer.def", ".dockerignore", "Makefile")
 FOLDERS = ("container", "job", "mapush", "requirements", "task")
 BUILD_SECONDS = 900
@@ -27,26 +25,6 @@ LIBRARIES_OF_PYTHON = (
     "libbz2-1.0 libexpat1 libffi8 liblzma5 libncursesw6 libreadline8 libsqlite3-0 libssl3 libuuid1 "
     "zlib1g"
 ).split()
-
-
-def require(*programs: str) -> None:
-    """Without these programs: a failure in CI, else a skip."""
-    missing = [program for program in programs if not shutil.which(program)]
-    if missing:
-        lacking(f"not installed: {', '.join(missing)}")
-
-
-def require_root() -> None:
-    """Root, to become another user and to build with podman."""
-    if os.getuid():
-        lacking("needs root")
-
-
-def lacking(what: str) -> None:
-    """What a test needs is not here."""
-    if REQUIRED:
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 def run(
@@ -129,7 +107,7 @@ def make_image(context: Path, base: str, simulator: str, *options: str) -> List[
 
 def make_base(folder: Path, packages: Packages) -> Path:
     """A root file system of this machine's Debian, as a tar file."""
-    require("mmdebstrap")
+    worlds.require("mmdebstrap")
     sources = [
         path
         for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
@@ -137,7 +115,7 @@ def make_base(folder: Path, packages: Packages) -> Path:
     ]
     suite = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())
     if not sources or not suite:
-        lacking("this machine is no Debian, of which the base image is made")
+        worlds.lacking("this machine is no Debian, of which the base image is made")
     assert suite
     certificates = packages.settings.get("cert", "")
     (folder / "pip.conf").write_text(packages.configuration("/etc/pip-certificates.crt"))

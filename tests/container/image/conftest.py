@@ -41,8 +41,8 @@ def packages() -> Packages:
 @pytest.fixture(scope="session")
 def engine(workshop: Path) -> Iterator[World]:
     """Podman, called by root, with images of its own."""
-    building.require("podman", "runc", "make")
-    building.require_root()
+    worlds.require("podman", "runc", "make")
+    worlds.require_root()
     with worlds.podman(workshop) as engine:
         # Of the host's open files and processes a build and a training want more than a test.
         settings = workshop / "containers.conf"
@@ -75,10 +75,10 @@ def image(engine: World, base: str, context: Path, packages: Packages) -> str:
 @pytest.fixture(scope="session")
 def walker(workshop: Path) -> Iterator[World]:
     """Apptainer, called by a user without rights."""
-    building.require("newuidmap", "mksquashfs", "make")
-    building.require_root()
+    worlds.require("newuidmap", "mksquashfs", "make")
+    worlds.require_root()
     if not shutil.which("apptainer"):
-        building.require("apt-get", "dpkg-deb", "patchelf")
+        worlds.require("apt-get", "dpkg-deb", "patchelf")
     with worlds.apptainer(workshop, Path()) as anyone, worlds.as_user(anyone) as user:
         yield user
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Dict, List
 
 import building
+import worlds
 from building import Packages
 
 from tests.support import PROJECT
@@ -113,7 +114,7 @@ def find_python() -> Path:
     for place in sorted(path for root in roots for path in root.glob("3.8.*")):
         if (place / "lib/libpython3.8.so.1.0").exists():
             return place
-    building.lacking("there is no Python 3.8 with a shared library under pyenv")
+    worlds.lacking("there is no Python 3.8 with a shared library under pyenv")
     raise AssertionError
 
 

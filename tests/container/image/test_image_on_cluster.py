@@ -8,6 +8,7 @@ from typing import Iterator
 
 import building
 import pytest
+import worlds
 from worlds import World
 
 from tests.cluster.cases import LONG, PREEMPTED, preempt
@@ -23,7 +24,7 @@ def cluster(walker: World) -> Iterator[Cluster]:
     """Two nodes, with apptainer in the path."""
     reason = unavailable()
     if reason:
-        building.lacking(f"SLURM is not installed: {reason}")
+        worlds.lacking(f"SLURM is not installed: {reason}")
     with Cluster(user_signal=True, nodes=2) as found:
         programs = building.surroundings(walker)["PATH"].split(":")[0]
         found.environment["PATH"] += f":{programs}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import List, Tuple
@@ -15,10 +16,12 @@ import stand_ins
 from building import Packages
 from worlds import World
 
-from tests.support import SMALL
+from tests.support import PROJECT, SMALL
 
 IMAGE = "localhost/mapush:isaacgym"
 BASE = "localhost/mapush-base:python3.8"
+# The last for Python 3.8, and what it needs there.
+PYTEST = "pytest==8.3.5 pluggy==1.5.0 iniconfig==2.0.0 exceptiongroup==1.2.2 tomli==2.0.2".split()
 OPTIONS = [*SMALL, "--sim", "isaacgym", "--device", "cpu", "--eval_freq", "0", "--final_envs", "0"]
 # The call that the real isaacgym.gymtorch makes when it is imported.
 LOAD = """
@@ -47,7 +50,9 @@ def built(engine: World, base: str, workshop: Path, packages: Packages) -> Tuple
     building.podman(
         engine, "build", "--isolation=chroot", "--pull=never", f"--tag={BASE}", str(own)
     )
-    command = building.make_image(context, BASE, "isaacgym", *packages.binds, links, repository)
+    # Nothing is built on its layers again, and to keep each takes long.
+    options = ["--layers=false", *packages.binds, links, repository]
+    command = building.make_image(context, BASE, "isaacgym", *options)
     said = building.succeed(command, env=building.surroundings(engine))
     return said, hashlib.sha256(archive.read_bytes()).hexdigest()
 
@@ -81,14 +86,17 @@ def test_gymtorch_is_not_compiled_again(built: Tuple[str, str], engine: World) -
     assert "(2, 4)" in said
 
 
+@pytest.mark.parametrize("learner", ["native", "openrl"])
 def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
-    built: Tuple[str, str], engine: World, tmp_path: Path
+    learner: str, built: Tuple[str, str], engine: World, tmp_path: Path
 ) -> None:
+    options = ("--learner", learner)
     for name in ("reference", "root"):
         (tmp_path / name).mkdir()
-    done = building.run(command(tmp_path / "reference"), env=building.surroundings(engine))
+    undisturbed = command(tmp_path / "reference", *options)
+    done = building.run(undisturbed, env=building.surroundings(engine))
     assert done.returncode == 0, done.stderr
-    words = command(tmp_path / "root")
+    words = command(tmp_path / "root", *options)
     with small_training.watched(words, building.surroundings(engine)) as victim:
         small_training.wait_for_step(victim, tmp_path / "root", 800)
         building.podman(engine, "kill", "--signal=KILL", "victim")
@@ -98,9 +106,22 @@ def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
     small_training.assert_same_run(tmp_path / "root", tmp_path / "reference")
 
 
-def test_openrl_is_there(built: Tuple[str, str], engine: World) -> None:
-    program = "import openrl.runners.common, openrl; print(openrl.__version__)"
-    assert "0.2.0" in building.podman(engine, "run", "--rm", IMAGE, "python", "-c", program)
+def test_the_simulators_own_tests_pass_in_the_image_on_its_python(
+    built: Tuple[str, str], engine: World, workshop: Path
+) -> None:
+    tools = workshop / "pytest"
+    target = ["--python-version", "3.8", "--only-binary=:all:", "--no-deps", "--target", str(tools)]
+    building.succeed([sys.executable, "-m", "pip", "install", "-q", *target, *PYTEST])
+    tests = PROJECT.glob("tests/simulator/test_isaacgym*.py")
+    names = sorted(str(path.relative_to(PROJECT)) for path in tests)
+    said = building.podman(
+        engine,
+        *("run", "--rm", "--user=0:0", "--workdir=/checkout", "--env=PYTHONPATH=/pytest"),
+        *(f"--volume={PROJECT}:/checkout:ro", f"--volume={tools}:/pytest:ro", IMAGE),
+        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *names),
+    )
+    assert re.search(r"^\d+ passed", said, re.MULTILINE), said
+    assert "skipped" not in said
 
 
 def test_only_what_isaac_gym_needs_of_the_archive_is_in_the_image(
