@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import List, Tuple
@@ -16,12 +15,10 @@ import stand_ins
 from building import Packages
 from worlds import World
 
-from tests.support import PROJECT, SMALL
+from tests.support import SMALL
 
 IMAGE = "localhost/mapush:isaacgym"
 BASE = "localhost/mapush-base:python3.8"
-# The last for Python 3.8, and what it needs there.
-PYTEST = "pytest==8.3.5 pluggy==1.5.0 iniconfig==2.0.0 exceptiongroup==1.2.2 tomli==2.0.2".split()
 OPTIONS = [*SMALL, "--sim", "isaacgym", "--device", "cpu", "--eval_freq", "0", "--final_envs", "0"]
 # The call that the real isaacgym.gymtorch makes when it is imported.
 LOAD = """
@@ -104,24 +101,6 @@ def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
     again = building.run(words, env=building.surroundings(engine))
     assert again.returncode == 0, again.stderr
     small_training.assert_same_run(tmp_path / "root", tmp_path / "reference")
-
-
-def test_the_simulators_own_tests_pass_in_the_image_on_its_python(
-    built: Tuple[str, str], engine: World, workshop: Path
-) -> None:
-    tools = workshop / "pytest"
-    target = ["--python-version", "3.8", "--only-binary=:all:", "--no-deps", "--target", str(tools)]
-    building.succeed([sys.executable, "-m", "pip", "install", "-q", *target, *PYTEST])
-    tests = PROJECT.glob("tests/simulator/test_isaacgym*.py")
-    names = sorted(str(path.relative_to(PROJECT)) for path in tests)
-    said = building.podman(
-        engine,
-        *("run", "--rm", "--user=0:0", "--workdir=/checkout", "--env=PYTHONPATH=/pytest"),
-        *(f"--volume={PROJECT}:/checkout:ro", f"--volume={tools}:/pytest:ro", IMAGE),
-        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *names),
-    )
-    assert re.search(r"^\d+ passed", said, re.MULTILINE), said
-    assert "skipped" not in said
 
 
 def test_only_what_isaac_gym_needs_of_the_archive_is_in_the_image(
