@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import List, Tuple
@@ -15,10 +16,13 @@ import stand_ins
 from building import Packages
 from worlds import World
 
-from tests.support import SMALL
+from tests.support import PROJECT, SMALL
 
 IMAGE = "localhost/mapush:isaacgym"
+PACKAGES = "/opt/venv/lib/python3.8/site-packages"
 BASE = "localhost/mapush-base:python3.8"
+# The last for Python 3.8, and what it needs there.
+PYTEST = "pytest==8.3.5 pluggy==1.5.0 iniconfig==2.0.0 exceptiongroup==1.2.2 tomli==2.0.2".split()
 OPTIONS = [*SMALL, "--sim", "isaacgym", "--device", "cpu", "--eval_freq", "0", "--final_envs", "0"]
 # The call that the real isaacgym.gymtorch makes when it is imported.
 LOAD = """
@@ -101,6 +105,32 @@ def test_a_run_that_is_killed_goes_on_in_a_new_container_to_the_bit(
     again = building.run(words, env=building.surroundings(engine))
     assert again.returncode == 0, again.stderr
     small_training.assert_same_run(tmp_path / "root", tmp_path / "reference")
+
+
+def test_the_simulators_own_tests_pass_in_the_image_on_its_python(
+    built: Tuple[str, str], engine: World, workshop: Path
+) -> None:
+    tools = workshop / "pytest"
+    target = ["--python-version", "3.8", "--only-binary=:all:", "--no-deps", "--target", str(tools)]
+    building.succeed([sys.executable, "-m", "pip", "install", "-q", *target, *PYTEST])
+    # They bring their double themselves, and some are about its not being there.
+    nothing = workshop / "nothing"
+    nothing.touch()
+    volumes = {PROJECT: "/checkout", tools: "/pytest", nothing: f"{PACKAGES}/isaacgym.pth"}
+    shared = PROJECT.parent / "shared"
+    if shared.is_dir():
+        volumes[shared.resolve()] = "/shared"
+    tests = PROJECT.glob("tests/simulator/test_isaacgym*.py")
+    # The entry point goes to where results belong.
+    names = sorted(f"/checkout/{path.relative_to(PROJECT)}" for path in tests)
+    said = building.podman(
+        engine,
+        *("run", "--rm", "--user=0:0", "--env=PYTHONPATH=/pytest"),
+        *(f"--volume={here}:{there}:ro" for here, there in volumes.items()),
+        *(IMAGE, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *names),
+    )
+    assert re.search(r"^\d+ passed", said, re.MULTILINE), said
+    assert "skipped" not in said or not shared.is_dir()
 
 
 def test_only_what_isaac_gym_needs_of_the_archive_is_in_the_image(
