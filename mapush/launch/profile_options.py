@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, Union, get_args, get_origin, get_type_hints
+from typing import Any, Dict, Optional, Union, get_args, get_origin, get_type_hints
 
 from mapush.arguments import truth
-from mapush.job.profile import DEFAULT, Profile
+from mapush.launch.profile import BATCH_SCRIPT, DEFAULT, Profile
 
 _PROFILE = "profile_"  # before the name of a field, since an option of ours may have the same
 
@@ -15,7 +15,6 @@ def add_profile(group: argparse._ActionsContainer) -> None:
     """Add `--profile` and an option for each of a profile's fields; see `profile_changes`."""
     group.add_argument(
         "--profile",
-        default=DEFAULT,
         metavar="NAME",
         help="job/profiles/NAME.yaml, or a path; the options below win over it "
         f"(default: {DEFAULT})",
@@ -26,6 +25,8 @@ def add_profile(group: argparse._ActionsContainer) -> None:
         if get_origin(kind) is Union:
             kind = next(each for each in get_args(kind) if each is not type(None))
         default = "none" if field.default in (None, ()) else field.default
+        if field.is_required():
+            default = f"as in {BATCH_SCRIPT}"
         settings: Dict[str, Any] = {
             "dest": _PROFILE + name,
             "default": argparse.SUPPRESS,
@@ -38,10 +39,16 @@ def add_profile(group: argparse._ActionsContainer) -> None:
             group.add_argument(flag, nargs="+", metavar="TEXT", **settings)
         elif kind is int:
             group.add_argument(flag, type=int, metavar="N", **settings)
+        elif field.default is None:
+            group.add_argument(flag, type=_optional, metavar="TEXT", **settings)
         else:
             choices = get_args(kind)
             metavar = "{" + ",".join(choices) + "}" if choices else "TEXT"
             group.add_argument(flag, metavar=metavar, **settings)
+
+
+def _optional(text: str) -> Optional[str]:
+    return None if text == "none" else text
 
 
 def profile_changes(options: argparse.Namespace) -> Dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What a cluster wants to know of a job: one typed object, read from `job/profiles/<name>.yaml`."""
+"""What a cluster wants to know of a job: one typed object, read from `job/profiles/<name>.yaml`.
+
+What a profile leaves out is as the lines `#SBATCH` of the batch script have it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from typing_extensions import Literal
 
 from mapush.errors import RequestError
+from mapush.launch.node.verdict import Policy
 
 DEFAULT = "default"
+PROJECT = Path(__file__).resolve().parents[2]
+BATCH_SCRIPT = "slurm/train.sh"
+_DIRECTIVE = re.compile(r"^#SBATCH --([\w-]+)=(\S+)$", re.MULTILINE)
+# A profile's fields by what `scontrol show job` calls them.
+_ASKED = {
+    "partition": "Partition",
+    "account": "Account",
+    "qos": "QOS",
+    "reservation": "Reservation",
+    "constraint": "Features",
+    "time": "TimeLimit",
+    "cpus": "NumCPUs",
+    "memory": "MinMemoryNode",
+    "memory_per_cpu": "MinMemoryCPU",
+}
+_POLICY = Policy()
 _SUFFIX = ".yaml"
 _MAX_BYTES = 100_000
 _GRANULARITY = 30  # seconds between two looks of SLURM at time limits
@@ -37,12 +57,16 @@ class Profile(BaseModel):
     nodelist: Optional[str] = Field(None, description="nodes that must be used")
     exclude: Optional[str] = Field(None, description="nodes that must not be used")
     time: str = Field(
-        "1-00:00:00",
         description="time limit of one start, as sbatch takes it; a run that needs longer goes on "
         "after a requeue",
     )
-    cpus: int = Field(2, ge=1, le=4096, description="CPU cores per trainer")
-    memory: str = Field("8G", description="memory per node, with K, M, G or T")
+    cpus: int = Field(ge=1, le=4096, description="CPU cores per trainer")
+    memory: Optional[str] = Field(
+        None, description="memory per node, with K, M, G or T; none for the cluster's default"
+    )
+    memory_per_cpu: Optional[str] = Field(
+        None, description="memory per CPU core instead, for clusters that refuse it per node"
+    )
     gpu_request: Literal["gres", "gpus-per-node"] = Field(
         "gres", description="how GPUs are asked for: --gres=gpu:N or --gpus-per-node=N"
     )
@@ -65,24 +89,25 @@ class Profile(BaseModel):
         True, description="whether an interrupted job is started again; if not, it ends with 75"
     )
     signal: Literal["USR2", "USR1", "TERM"] = Field(
-        "USR2", description="signal that SLURM sends before the time limit"
+        description="signal that SLURM sends before the time limit"
     )
     signal_lead: int = Field(
-        90,
         ge=1,
         le=65535,
         description="seconds before the time limit at which it is sent; SLURM may be 30 s late",
     )
-    max_failures: int = Field(10, ge=0, le=1000, description="restarts after failures, in all")
+    max_failures: int = Field(
+        _POLICY.max_failures, ge=0, le=1000, description="restarts after failures, in all"
+    )
     max_idle: int = Field(
-        5,
+        _POLICY.max_idle,
         ge=1,
         le=1000,
         description="failures in a row without a newer checkpoint before giving up, or four times "
         "as many preemptions",
     )
     failure_wait: int = Field(
-        60,
+        int(_POLICY.failure_wait),
         ge=0,
         le=86400,
         description="seconds before a restart after the second failure in a row without a newer "
@@ -105,10 +130,10 @@ class Profile(BaseModel):
             raise ValueError("is no time as sbatch takes it, such as 90 (minutes) or 1-12:00:00")
         return value
 
-    @field_validator("memory")
+    @field_validator("memory", "memory_per_cpu")
     @classmethod
-    def _memory(cls, value: str) -> str:
-        if not _MEMORY.fullmatch(value):
+    def _memory(cls, value: Optional[str]) -> Optional[str]:
+        if value is not None and not _MEMORY.fullmatch(value):
             raise ValueError("is no amount of memory, such as 8G or 500M")
         return value
 
@@ -121,27 +146,34 @@ class Profile(BaseModel):
 def profiles_folder() -> Path:
     """Where profiles lie: `job/profiles` of the working directory, else beside the package."""
     here = Path("job") / "profiles"
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / here
+    return here if here.is_dir() else PROJECT / here
 
 
-def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
+def load_profile(
+    name: Optional[str], changes: Mapping[str, Any], known: Optional[Mapping[str, Any]] = None
+) -> Profile:
     """Read a profile and change some of its fields.
 
     Args:
-        name: The name of a file in `job/profiles` without its ending, or the path of one.
+        name: The name of a file in `job/profiles` without its ending, or the path of one; None for
+            no file, where `known` says all.
         changes: Values by field that win over the file's.
+        known: Fields of an earlier job, over which the file's win.
 
     Raises:
         RequestError: If there is no such profile, or a field or value is not allowed; the message
             lists those there are.
     """
-    path = _path(name)
-    fields = {**_read(path), **changes}
-    known = list(Profile.model_fields)
-    unknown = sorted(str(field) for field in fields if field not in known)
+    path = _path(name) if name is not None else Path(BATCH_SCRIPT)
+    layers = [batch_defaults(), known or {}, _read(path) if name is not None else {}, changes]
+    fields: Dict[str, Any] = {}
+    for layer in layers:
+        fields = _over(fields, layer)
+    unknown = sorted(str(field) for field in fields if field not in Profile.model_fields)
     if unknown:
         raise RequestError(
-            f"{path}: unknown field {unknown[0][:80]!r}; there are: {', '.join(known)}"
+            f"{path}: unknown field {unknown[0][:80]!r}; there are: "
+            f"{', '.join(Profile.model_fields)}"
         )
     try:
         profile = Profile.model_validate(_without_lists(fields))
@@ -150,6 +182,11 @@ def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
         field = str(first["loc"][0])
         place = f"--{field.replace('_', '-')}" if field in changes else f"{path}: {field}"
         raise RequestError(f"{place} {_shown(fields[field])}: {_reason(field, first)}") from None
+    if profile.memory is not None and profile.memory_per_cpu is not None:
+        raise RequestError(
+            f"memory {profile.memory}, memory_per_cpu {profile.memory_per_cpu}: SLURM takes only "
+            "one of them; leave one out"
+        )
     # The signal may come 30 s early, and one that comes right after the start lets no job work.
     earliest = profile.signal_lead + _GRANULARITY
     if profile.minutes * _MINUTE <= earliest:
@@ -158,6 +195,55 @@ def load_profile(name: str, changes: Mapping[str, Any]) -> Profile:
             f"(--signal-lead {profile.signal_lead}), which leaves no time to train; give more time"
         )
     return profile
+
+
+def batch_defaults() -> Dict[str, Any]:
+    """What the lines `#SBATCH` of the batch script ask for, by field.
+
+    Raises:
+        RequestError: If there is no batch script: mapush is not in its checkout.
+    """
+    try:
+        text = (PROJECT / BATCH_SCRIPT).read_text(encoding="utf-8")
+    except OSError:
+        raise RequestError(
+            f"{PROJECT / BATCH_SCRIPT}: is not there; a job needs mapush's whole checkout, so run "
+            "mapush from there"
+        ) from None
+    asked = dict(_DIRECTIVE.findall(text))
+    signal, _, lead = asked["signal"].partition("@")
+    return {
+        "time": asked["time"],
+        "cpus": int(asked["mincpus"]),
+        "signal": signal,
+        "signal_lead": int(lead),
+    }
+
+
+def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
+    """What a job that sbatch was given directly has asked for, by field, where a profile can say it.
+
+    Args:
+        fields: Of `scontrol show job`.
+    """
+    found: Dict[str, Any] = {}
+    for field, name in _ASKED.items():
+        value = fields.get(name, "(null)")
+        if value not in ("(null)", "", "N/A", "UNLIMITED", "0"):
+            found[field] = int(value) if field == "cpus" else value
+    for field in ("memory", "memory_per_cpu"):
+        if field in found and not _MEMORY.fullmatch(found[field]):
+            del found[field]
+    return found
+
+
+def _over(below: Dict[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:
+    """Fields over others; memory in one form takes the place of memory in the other."""
+    fields = {**below, **above}
+    for one, other in (("memory", "memory_per_cpu"), ("memory_per_cpu", "memory")):
+        if above.get(one) is not None and other not in above:
+            fields[other] = None
+    return fields
 
 
 def _path(name: str) -> Path:

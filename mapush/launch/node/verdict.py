@@ -1,17 +1,21 @@
 """What the end of a trainer means for its job: done, start it again, or give up and say why.
 
-Pure functions: an exit code and what came before in, a verdict out. How a trainer is started again
-is another matter: on this machine by the process that started it, on a cluster by the scheduler.
+Pure functions: exit codes and progress in, a verdict out. How a trainer is started again is the
+supervisor's matter: by a requeue on a cluster, in place elsewhere.
 """
-
-from __future__ import annotations
 
 import enum
 import signal
-from dataclasses import dataclass
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence
 
-from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
+# The contract's exit codes; `mapush.errors` has them for everything that is no supervisor.
+COMPLETE = 0
+FAILURE = 1
+WRONG_REQUEST = 2
+RUN_AGAIN = 75
+
+SET_UP_ENDED = 78
+"""Of the child shell: a set-up line has ended it, so no trainer was started (EX_CONFIG)."""
 
 # What a shell says of a command that it cannot execute or find.
 _NOT_STARTED = (126, 127)
@@ -30,8 +34,7 @@ class Action(enum.Enum):
     GIVE_UP = "give up"
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One start of the trainer and what came of it."""
 
     exit_code: int
@@ -40,23 +43,23 @@ class Attempt:
     """Environment steps of the newest checkpoint afterwards, 0 if there is none."""
 
 
-@dataclass(frozen=True)
-class Policy:
-    """How often a trainer may be started again."""
+class Policy(NamedTuple):
+    """The restart policy: how often a trainer may be started again."""
 
-    failures: int = 10
+    max_failures: int = 10
     """Restarts after failures, in all. Being stopped by a signal is none."""
-    idle: int = 5
+    max_idle: int = 5
     """Failures one after another that leave no newer checkpoint, or four times as many stops: on a
     busy partition a job may be preempted again and again before it gets anywhere."""
     failure_wait: float = 60.0
     """Seconds before the next start after the second failure without progress in a row, and five
     times as many after each further one: what stopped a trainer that had come some way, such as a
     full disk, may pass. One that has no checkpoint yet starts again at once."""
+    requeue: bool = True
+    """Whether an interrupted trainer is started again at all."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What to do, with the job's exit code if it ends here."""
 
     action: Action
@@ -68,44 +71,44 @@ class Verdict:
 
 
 def decide(
-    attempts: Sequence[Attempt],
-    start_step: int = 0,
-    stop_requested: bool = False,
-    policy: Policy = Policy(),
+    attempts: Sequence[Attempt], cancelled: bool = False, policy: Policy = Policy()
 ) -> Verdict:
     """Judge the last attempt in the light of those before it.
 
     Args:
-        attempts: All attempts so far, at least one.
-        start_step: Environment steps of the newest checkpoint before the first attempt.
-        stop_requested: Whether someone asked the job itself to end.
+        attempts: All attempts since the job was submitted, at least one.
+        cancelled: Whether someone asked the job itself to end.
         policy: The limits.
     """
     last = attempts[-1]
     ended = describe(last.exit_code)
     own_code = shell_code(last.exit_code)
-    if last.exit_code == EXIT_COMPLETE:
-        return Verdict(Action.DONE, EXIT_COMPLETE, ended)
-    if last.exit_code == EXIT_BAD_REQUEST or last.exit_code in _NOT_STARTED:
+    if last.exit_code == COMPLETE:
+        return Verdict(Action.DONE, COMPLETE, ended)
+    if last.exit_code == WRONG_REQUEST or last.exit_code in _NOT_STARTED:
         return Verdict(Action.GIVE_UP, own_code, ended)
-    if stop_requested:
-        reason = f"stopped as asked, with the checkpoint of step {last.step:,}"
+    if last.exit_code == SET_UP_ENDED and len(attempts) == 1:
+        return Verdict(Action.GIVE_UP, WRONG_REQUEST, ended)
+    if cancelled:
+        reason = "cancelled, with the checkpoint of step {:,}".format(last.step)
         return Verdict(Action.GIVE_UP, own_code, reason)
-    idle = _idle_attempts(attempts, start_step)
-    idle_failures = sum(not _is_interruption(attempt) for attempt in idle)
-    if idle_failures >= policy.idle or len(idle) >= policy.idle * _PATIENCE:
-        reason = f"{ended}; {len(idle)} attempts one after another brought no newer checkpoint"
+    idle = _idle_attempts(attempts)
+    idle_failures = sum(not is_interruption(attempt.exit_code) for attempt in idle)
+    if idle_failures >= policy.max_idle or len(idle) >= policy.max_idle * _PATIENCE:
+        reason = "{}; {} attempts one after another brought no newer checkpoint"
         # 75 asks to be run again, which is just what must not happen any more.
-        code = EXIT_FAILURE if own_code == EXIT_RUN_AGAIN else own_code
-        return Verdict(Action.GIVE_UP, code, reason)
-    failures = sum(not _is_interruption(attempt) for attempt in attempts)
-    if not _is_interruption(last) and failures > policy.failures:
-        reason = f"{ended}; all {policy.failures} restarts after failures are used up"
-        return Verdict(Action.GIVE_UP, own_code, reason)
+        code = FAILURE if own_code == RUN_AGAIN else own_code
+        return Verdict(Action.GIVE_UP, code, reason.format(ended, len(idle)))
+    failures = sum(not is_interruption(attempt.exit_code) for attempt in attempts)
+    if not is_interruption(last.exit_code) and failures > policy.max_failures:
+        reason = "{}; all {} restarts after failures are used up"
+        return Verdict(Action.GIVE_UP, own_code, reason.format(ended, policy.max_failures))
+    if not policy.requeue:
+        return Verdict(Action.GIVE_UP, own_code, ended + "; requeue is off")
     wait = 0.0
-    if not _is_interruption(last) and last.step and idle_failures > 1:
+    if not is_interruption(last.exit_code) and last.step and idle_failures > 1:
         wait = policy.failure_wait * _WAIT_GROWTH ** (idle_failures - 2)
-        ended = f"{ended}; waiting {wait:.0f} s"
+        ended = "{}; waiting {:.0f} s".format(ended, wait)
     return Verdict(Action.RESTART, own_code, ended, wait)
 
 
@@ -113,20 +116,29 @@ def describe(exit_code: int) -> str:
     """An exit code of the trainer in words."""
     killer = _killer(exit_code)
     if killer:
-        return f"the trainer was killed by {_signal_name(killer)}"
+        return "the trainer was killed by {}".format(signal_name(killer))
     if exit_code in _NOT_STARTED:
-        return f"the trainer could not be started (exit code {exit_code})"
+        return "the trainer could not be started (exit code {})".format(exit_code)
     meaning = {
-        EXIT_COMPLETE: "the trainer is done",
-        EXIT_BAD_REQUEST: "the trainer refused the request",
-        EXIT_RUN_AGAIN: "the trainer stopped early with a durable checkpoint",
+        COMPLETE: "the trainer is done",
+        WRONG_REQUEST: "the trainer refused the request",
+        SET_UP_ENDED: "a set-up line ended its shell before the trainer was started",
+        RUN_AGAIN: "the trainer stopped early with a durable checkpoint",
     }
-    return meaning.get(exit_code, f"the trainer failed with exit code {exit_code}")
+    return meaning.get(exit_code, "the trainer failed with exit code {}".format(exit_code))
 
 
 def shell_code(exit_code: int) -> int:
     """The exit code as a shell would give it: 128 and the number for a signal."""
     return exit_code if exit_code >= 0 else _SHELL_SIGNAL - exit_code
+
+
+def signal_name(number: int) -> str:
+    """Such as SIGTERM."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal {}".format(number)
 
 
 def _killer(exit_code: int) -> int:
@@ -137,22 +149,15 @@ def _killer(exit_code: int) -> int:
     return number if 0 < number < signal.NSIG else 0
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _is_interruption(attempt: Attempt) -> bool:
+def is_interruption(exit_code: int) -> bool:
     """Whether somebody stopped the trainer, be it before it had its handlers for that."""
-    return attempt.exit_code == EXIT_RUN_AGAIN or _killer(attempt.exit_code) in _STOPPING
+    return exit_code == RUN_AGAIN or _killer(exit_code) in _STOPPING
 
 
-def _idle_attempts(attempts: Sequence[Attempt], start_step: int) -> List[Attempt]:
+def _idle_attempts(attempts: Sequence[Attempt]) -> List[Attempt]:
     """The last attempts that left no checkpoint newer than there was before them, newest first."""
-    before = [start_step, *(attempt.step for attempt in attempts[:-1])]
-    idle: List[Attempt] = []
+    before = [0] + [attempt.step for attempt in attempts[:-1]]
+    idle = []  # type: List[Attempt]
     for attempt, step in zip(reversed(attempts), reversed(before)):
         if attempt.step > step:
             break

@@ -1,0 +1,78 @@
+"""Whether a run can be trained as it is asked for, found out before anything is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+from mapush.arguments import given
+from mapush.errors import RequestError
+from mapush.launch.send import Member
+from mapush.learner.recipe import Recipe, build_recipe
+from mapush.results.name import check_plain
+from mapush.task import load_task, task_folder
+from mapush.training.options import build_parser
+from mapush.training.settings import Settings, build_settings
+
+# In a line that is no comment: the experiment by its name, not from a variable.
+_EXP = re.compile(r"^(?!\s*#).*?--exp[= ]+[\"']?([\w.+-]+)[\"']?(?=\s|$)", re.MULTILINE)
+
+
+def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
+    """One run, checked: its task, its train.sh and the trainer's options.
+
+    Args:
+        exp: Folder under `task/`.
+        arguments: Further options of the trainer.
+
+    Raises:
+        RequestError: If something is wrong with it.
+    """
+    folder = task_folder(exp)
+    load_task(folder)
+    _check_script(folder, exp)
+    trainer = build_parser().parse_args(list(arguments))
+    values = {"exp": exp, "exp_name": exp, **given(trainer, Settings)}
+    check_plain("--exp_name", values["exp_name"])
+    settings = build_settings(values)
+    build_recipe(settings.recipe, given(trainer, Recipe))
+    if trainer.checkpoint is not None and not trainer.checkpoint.exists():
+        raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
+    return Member(exp, folder, arguments)
+
+
+def settled(words: Sequence[str]) -> Tuple[str, ...]:
+    """The trainer's options with paths in full, since the job runs in a directory of its own."""
+    found: List[str] = []
+    for word in words:
+        before = found[-1] if found else ""
+        name, mark, value = word.partition("=")
+        if mark and name in ("--checkpoint", "--run"):
+            found.append(f"{name}={_full(name, value)}")
+        elif before in ("--checkpoint", "--run"):
+            found.append(_full(before, word))
+        else:
+            found.append(word)
+    return tuple(found)
+
+
+def _full(name: str, value: str) -> str:
+    is_path = name == "--checkpoint" or Path(value).is_dir()
+    return str(Path(value).absolute()) if is_path else value
+
+
+def _check_script(folder: Path, exp: str) -> None:
+    """A train.sh that was copied from another task may still train that one."""
+    script = folder / "train.sh"
+    try:
+        text = script.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise RequestError(
+            f"{script}: is missing; a task folder holds config.py and train.sh"
+        ) from None
+    for named in _EXP.findall(text):
+        if named != exp:
+            raise RequestError(
+                f"{script}: trains --exp {named}, not {exp}; write --exp {exp} there"
+            )

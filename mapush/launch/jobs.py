@@ -1,0 +1,241 @@
+"""The jobs of a root: their folders, made and found."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import shutil
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Iterator, List
+
+from mapush.errors import OwnershipError, RequestError
+from mapush.files import make_directory, storage_errors, write_atomically
+from mapush.launch.node import slurm
+from mapush.launch.node.folder import (
+    ATTEMPTS,
+    LOG,
+    OUTCOME,
+    PROCESS,
+    REQUEST,
+    RUN_LINK,
+    SLURM_ID,
+    Folder,
+)
+from mapush.launch.request import JobRequest, read_request, write_request
+
+STARTING_SECONDS = 60.0
+"""Within these a job that was submitted has a process of its own, also on a busy machine."""
+
+LOCK = "host.lock"
+_REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS)
+_JOB_ID = re.compile(r"\w[\w.-]{0,199}")
+_SLURM_ID = re.compile(r"\d+(_\d+)?")
+
+
+def submissions(root: Path) -> Path:
+    """Where the folders of a root's jobs are."""
+    return root.absolute() / "log" / "submit"
+
+
+def job_names(start: datetime, exp: str) -> Iterator[str]:
+    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it."""
+    seconds = 0
+    while True:
+        yield f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
+        seconds += 1
+
+
+class JobFolder(Folder):
+    """`<root>/log/submit/<job id>/`, as whoever submits and watches the job sees it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.place = path
+
+    @property
+    def job_id(self) -> str:
+        """The name by which the job's trainers find their run."""
+        return self.name
+
+    @property
+    def output(self) -> Path:
+        """What is said of and by the job, through all restarts."""
+        return self.place / LOG
+
+    @property
+    def run_link(self) -> Path:
+        """A link to the results directory, made by the trainer when it has taken one."""
+        return self.place / RUN_LINK
+
+    def open(self, request: JobRequest) -> None:
+        """Write down what is asked for, before the job starts.
+
+        Raises:
+            OwnershipError: If the job is running.
+            StorageError: If the folder cannot be written.
+        """
+        make_directory(self.place)
+        if self.is_running():
+            raise OwnershipError(
+                f"job {request.job_id}: is running; wait for its end or cancel it first"
+            )
+        with storage_errors(self.place):
+            for name in (OUTCOME, PROCESS, LOCK, SLURM_ID):
+                with contextlib.suppress(FileNotFoundError):
+                    (self.place / name).unlink()
+            self.note("submit")
+        write_request(self.place, request)
+
+    @contextlib.contextmanager
+    def kept_unless_sent(self) -> Iterator[None]:
+        """Bring everything back that `open` replaces if the block fails: no trace is left."""
+        with storage_errors(self.place):
+            before = set(self.place.iterdir())
+            kept = {path: path.read_bytes() for path in before if path.name in _REPLACED}
+        try:
+            yield
+        except BaseException:
+            for path, data in kept.items():
+                write_atomically(path, data)
+            for path in self.place.iterdir():
+                if path not in before:
+                    path.unlink()
+            raise
+
+    def asked(self) -> JobRequest:
+        """What was asked for.
+
+        Raises:
+            RequestError: If the job was never submitted or its file is damaged.
+        """
+        return read_request(self.place)
+
+    def write_slurm_id(self, slurm_id: str) -> None:
+        """Say under which id SLURM knows the job."""
+        write_atomically(self.place / SLURM_ID, slurm_id.encode())
+
+    def slurm_id(self) -> str:
+        """SLURM's id; empty if SLURM does not run the job."""
+        text = self._text(SLURM_ID)
+        return text if _SLURM_ID.fullmatch(text) else ""
+
+    def write_process(self, pid: str) -> None:
+        """Say which process to signal."""
+        write_atomically(self.place / PROCESS, pid.encode())
+
+    def process(self) -> str:
+        """The process to signal; empty before there is one."""
+        return self._text(PROCESS)
+
+    def remove(self) -> None:
+        """Forget a job that could not be submitted."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def has_started(self) -> bool:
+        """Whether a process of this machine has ever run this job."""
+        return (self.place / LOCK).exists()
+
+    def is_starting(self) -> bool:
+        """Whether the job was submitted just now and no process has had time to take it up."""
+        if self.has_started():
+            return False
+        try:
+            return time.time() - (self.place / REQUEST).stat().st_mtime < STARTING_SECONDS
+        except FileNotFoundError:
+            return False
+
+    def is_running(self) -> bool:
+        """Whether a process of this machine runs this job now."""
+        try:
+            with (self.place / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def is_living(self) -> bool:
+        """Whether the job is queued or running, on a cluster or here.
+
+        Raises:
+            SlurmError: If SLURM does not answer.
+        """
+        slurm_id = self.slurm_id()
+        if slurm_id:
+            return bool(slurm.living([slurm_id]))
+        return self.is_running() or self.is_starting()
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.place / name).read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+
+def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> List[JobFolder]:
+    """Make the folders of a new job, or of the members of a new array, that no other job has.
+
+    Args:
+        root: Holds `log/`.
+        exp: The experiment; for an array what stands for its several ones.
+        start: Local time of the submission.
+        members: More than 1 for an array, whose folders have its name and the member's index.
+
+    Raises:
+        StorageError: If they cannot be made.
+    """
+    parent = submissions(root)
+    make_directory(parent)
+    for name in job_names(start, exp):
+        names = [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
+        made: List[Path] = []
+        with storage_errors(parent):
+            try:
+                for each in names:
+                    (parent / each).mkdir()
+                    made.append(parent / each)
+            except FileExistsError:
+                for path in made:
+                    path.rmdir()
+                continue
+        return [JobFolder(path) for path in (made if members == 1 else made[1:])]
+    raise AssertionError("names never end")
+
+
+def known_jobs(root: Path) -> List[JobFolder]:
+    """Every job of a root that was submitted, in the order of their submission.
+
+    Raises:
+        StorageError: If they cannot be listed.
+    """
+    parent = submissions(root)
+    with storage_errors(parent):
+        found = list(parent.glob(f"*/{REQUEST}")) if parent.is_dir() else []
+    # A name has no year.
+    return [JobFolder(path.parent) for path in sorted(found, key=_submitted)]
+
+
+def find_job(root: Path, text: str) -> JobFolder:
+    """The job that a user names by its own name or by SLURM's id; of several the last.
+
+    Raises:
+        RequestError: If there is none.
+    """
+    if _JOB_ID.fullmatch(text) and (submissions(root) / text / REQUEST).is_file():
+        return JobFolder(submissions(root) / text)
+    for place in reversed(known_jobs(root)):
+        if place.slurm_id() == text:
+            return place
+    raise RequestError(f"job {text[:120]!r}: there is none in {submissions(root)}")
+
+
+def _submitted(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+

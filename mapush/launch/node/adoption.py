@@ -1,0 +1,189 @@
+"""A job of `sbatch slurm/train.sh`: its folder is made here, at its first start on a node."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from mapush.launch.node import slurm, trainer, verdict
+from mapush.launch.node.folder import Folder, Outcome
+from mapush.launch.node.log import say, speak_into
+from mapush.launch.node.scheduler import OURS, Slurm
+from mapush.launch.node.signals import Child, Signals
+
+# Variables of the profile's fields: see `mapush.launch.profile`.
+_FIELDS = ("CONTAINER", "RUNTIME", "MAX_FAILURES", "MAX_IDLE", "FAILURE_WAIT")
+
+
+class Refused(Exception):
+    """The job ends here; why has been said.
+
+    Args:
+        code: The job's exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def adopt(
+    project: str,
+    arguments: Sequence[str],
+    place: Slurm,
+    environment: Mapping[str, str],
+    signals: Signals,
+) -> Folder:
+    """The folder of the job: at a restart the one it has, else a new one with its request.
+
+    The request is checked and written by the user's own Python, as by mapush.submit.
+
+    Args:
+        project: mapush's checkout.
+        arguments: Of the batch script.
+        place: The job.
+        environment: See `trainer.put_aside`.
+        signals: Of this process.
+
+    Raises:
+        Refused: The request is wrong, or the job was interrupted meanwhile.
+    """
+    known = dict(environment)
+    if known.get("MAPUSH_JOB_OF", place.raw_id) != place.raw_id:
+        say("submitted from a job of mapush: its own MAPUSH_ variables are not taken over")
+        known = trainer.without_own(known)
+    _remark(known)
+    root = os.path.join(project, _root(arguments) or known.get("MAPUSH_ROOT") or "")
+    if place.nodes > 1:
+        _refuse("{} nodes: a run trains on one; ask sbatch for --nodes=1".format(place.nodes))
+    folder = _folder(os.path.join(os.path.normpath(root), "log", "submit"), place)
+    say("mapush: the log of this job is {}".format(folder.file("job.log")))
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if folder.request()["code"]["path"] != project:
+            return folder
+    draft = _draft(project, arguments, place, known)
+    draft.update(folder=folder.path, root=os.path.normpath(root))
+    words = trainer.shell(draft, [draft["python"], "-m", "mapush.launch.accept", json.dumps(draft)])
+    own = trainer.variables(draft, folder.path, 0, place.slurm_id, place.raw_id)
+    before = os.dup(1)
+    speak_into(folder)
+    begin = folder.log_bytes()
+    full = trainer.restore(dict(slurm.clean(trainer.without_own(known)), **own))
+    child = Child(words, full, project)
+    while child.code is None:
+        for number in signals.take():
+            child.send(number)
+        signals.collect(1.0)
+    os.dup2(before, 1)
+    if child.code:
+        raise _ended(child.code, folder, folder.last_words(begin), place)
+    return folder
+
+
+def _ended(code: int, folder: Folder, said: str, place: Slurm) -> Refused:
+    if verdict.is_interruption(code):
+        if place.standing() == OURS:
+            place.again(0.0)
+        return Refused(verdict.RUN_AGAIN)
+    say("mapush: " + (said or "the request could not be checked (exit code {})".format(code)))
+    with contextlib.suppress(OSError):
+        folder.write_outcome(Outcome(verdict.WRONG_REQUEST, "the request was refused", said))
+    return Refused(verdict.WRONG_REQUEST)
+
+
+def _refuse(line: str) -> None:
+    say("mapush: " + line)
+    raise Refused(verdict.WRONG_REQUEST)
+
+
+def _remark(environment: Mapping[str, str]) -> None:
+    """sbatch takes such variables over the lines of its script, and below its command line."""
+    given = sorted(name for name in environment if name.startswith("SBATCH_"))
+    given = [name for name in given if name != "SBATCH_CLUSTERS"]
+    if given:
+        what = ", ".join("{}={}".format(name, environment[name]) for name in given)
+        say("sbatch has taken from the environment: {}".format(what))
+
+
+def _root(arguments: Sequence[str]) -> str:
+    found = ""
+    for word, following in zip(arguments, [*arguments[1:], ""]):
+        if word == "--root":
+            found = following
+        elif word.startswith("--root="):
+            found = word.partition("=")[2]
+    return found
+
+
+def _folder(parent: str, place: Slurm) -> Folder:
+    """The job's folder, which bears SLURM's number.
+
+    Numbers come round again, so a first start never takes a folder that is there; a restart takes
+    the newest, by time.
+    """
+    array, _, index = place.slurm_id.partition("_")
+    end = "_" + index if index else ""
+    name = os.path.join(parent, "slurm-" + array)
+    try:
+        os.makedirs(parent, exist_ok=True)
+        if place.restarts:
+            found = _same_number(parent, "slurm-" + array, end)
+            if found:
+                return Folder(max(found, key=lambda path: os.stat(path).st_mtime))
+        count = 0
+        while True:
+            path = name + (".{:03d}".format(count) if count else "") + end
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path)
+                return Folder(path)
+            count += 1
+    except OSError as error:
+        host = socket.gethostname()
+        _refuse("{}: cannot be made on {} ({}); does this node see --root?".format(parent, host, error))
+        raise
+
+
+def _same_number(parent: str, name: str, end: str) -> List[str]:
+    found = []
+    for each in os.listdir(parent):
+        rest = each[len(name) : len(each) - len(end)]
+        if each.startswith(name) and each.endswith(end) and re.fullmatch(r"(\.\d+)?", rest):
+            found.append(os.path.join(parent, each))
+    return found
+
+
+def _draft(
+    project: str, arguments: Sequence[str], place: Slurm, environment: Mapping[str, str]
+) -> Dict[str, Any]:
+    """What is known of the request here, unchecked."""
+    profile = {}  # type: Dict[str, Any]
+    for name in _FIELDS:
+        if environment.get("MAPUSH_" + name):
+            profile[name.lower()] = environment["MAPUSH_" + name]
+    for name in ("SETUP", "BINDS"):
+        profile[name.lower()] = [
+            line for line in environment.get("MAPUSH_" + name, "").splitlines() if line.strip()
+        ]
+    own = os.path.join(project, ".venv", "bin", "python")
+    python = environment.get("PYTHON") or (own if os.access(own, os.X_OK) else "python3")
+    return {
+        "arguments": list(arguments),
+        "index": place.index,
+        "slurm_id": place.slurm_id,
+        "profile": profile,
+        "python": python,
+        "code": {"path": project},
+        "gpus": _gpus(place.asked),
+        "asked": place.asked,
+    }
+
+
+def _gpus(asked: Mapping[str, str]) -> Optional[int]:
+    """GPUs of the node; None where SLURM does not say it in a form that is known."""
+    for name in ("TresPerNode", "TresPerJob"):
+        match = re.search(r"gpu(?::[^:,]+)?[:=](\d+)", asked.get(name, ""))
+        if match:
+            return int(match[1])
+    return None

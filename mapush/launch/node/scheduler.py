@@ -1,0 +1,213 @@
+"""What starts a job's trainer and starts it again: SLURM, or this process where there is none."""
+
+import contextlib
+import signal
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from mapush.launch.node import slurm, trainer
+from mapush.launch.node.signals import STOPPING, Child, Signals
+from mapush.launch.node.verdict import signal_name
+
+OURS, REQUEUED, CANCELLED, SILENT = "ours", "requeued", "cancelled", "silent"
+"""How an interrupted job stands: to be requeued by us, requeued by somebody, ended by somebody, or
+SLURM has not said so."""
+
+_TRIES = 90
+_PAUSE = 10.0
+"""Seconds between two tries: 15 minutes in all, longer than any grace time before a preemption."""
+_QUICK_TRIES, _QUICK_PAUSE = 10, 0.2  # first: KILL may follow within seconds
+
+Say = Callable[[str], None]
+
+
+class Here:
+    """No scheduler: the trainer is a child of the supervisor and is started again by it."""
+
+    slurm_id = raw_id = ""
+    restarts = 0
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+
+    def start(self, words: List[str], environment: Dict[str, str], directory: str) -> Child:
+        """Start the trainer."""
+        return Child(words, trainer.restore(environment), directory)
+
+    def pass_on(self, number: int, child: Child) -> None:
+        """A signal has come: to the trainer."""
+        child.send(number)
+
+    def standing(self) -> str:
+        """Whether somebody has asked for the job's end."""
+        return CANCELLED if set(self._signals.seen) & set(STOPPING) else OURS
+
+    def again(self, wait: float) -> str:
+        """Wait until the next start is due; how the job stands then."""
+        self._signals.sleep(wait, until=STOPPING)
+        return self.standing()
+
+
+class Slurm:
+    """SLURM: the trainer is a step of srun, and a restart is a requeue.
+
+    Args:
+        environment: The job's, as the batch script found it.
+        signals: Of this process.
+        say: Takes a line for the job's log.
+    """
+
+    def __init__(self, environment: Mapping[str, str], signals: Signals, say: Say) -> None:
+        self._environment = environment
+        self._signals = signals
+        self._say = say
+        self._requeued = False
+        self.raw_id = environment["SLURM_JOB_ID"]
+        try:
+            found = self._ask(_QUICK_TRIES)
+        except slurm.SlurmError as error:
+            # Better a wrong guess at what may be another job's than no training.
+            say("{}; what the environment says of the job is believed".format(error))
+            array, index = (environment.get("SLURM_ARRAY_" + n) for n in ("JOB_ID", "TASK_ID"))
+            self.slurm_id = "{}_{}".format(array, index) if array and index else self.raw_id
+            self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
+            self.nodes, self.may_requeue, self.asked = 1, True, {}
+            return
+        self.slurm_id, self.restarts = found.id, found.restarts
+        self.nodes, self.may_requeue = found.node_count, found.may_requeue
+        self.asked = found.fields
+
+    @property
+    def index(self) -> Optional[int]:
+        """The job's index in its array."""
+        array, _, index = self.slurm_id.partition("_")
+        return int(index) if index else None
+
+    def start(self, words: List[str], environment: Dict[str, str], directory: str) -> Child:
+        """Start the trainer as a step with everything that the job has.
+
+        srun is told by options what it would else take from SLURM's variables, which may be those
+        of the job that this one was submitted from.
+
+        Raises:
+            slurm.NoCommand: srun is not there.
+        """
+        srun = slurm.find("srun", environment)
+        if srun is None:
+            raise slurm.NoCommand("srun: not found in PATH ({})".format(environment.get("PATH")))
+        options = ["--jobid=" + self.raw_id, "--nodes=1", "--ntasks=1", "--export=ALL"]
+        options += ["--unbuffered", "--kill-on-bad-exit=1", "--cpu-bind=none", "--quiet"]
+        cpus = self._environment.get("SLURM_CPUS_ON_NODE", "")
+        if cpus.isdigit():
+            options.append("--cpus-per-task=" + cpus)
+        return Child([srun, *options, *words], slurm.clean(environment), directory)
+
+    def pass_on(self, number: int, child: Child) -> None:
+        """A signal has come to the batch script alone, or SLURM ends the job.
+
+        While the job runs, the signal is handed on to the step. If it is the end of the job, the
+        requeue comes first: KILL follows TERM by 5 s, and the step's end may take longer.
+        """
+        try:
+            found = self._ask(1)
+        except slurm.SlurmError:
+            child.send(number)
+            return
+        if found.state == "RUNNING":
+            try:
+                self._call("scancel", "--signal=" + signal_name(number)[3:], self.slurm_id)
+            except slurm.SlurmError:
+                child.send(number)
+        elif signal_name(number) == "SIGTERM" and self._judge(found) == OURS and self.may_requeue:
+            self._requeue(0.0, tries=1)
+
+    def standing(self) -> str:
+        """Whether the job is to be requeued, has been, or was ended by somebody."""
+        if self._requeued:
+            return REQUEUED
+        try:
+            return self._judge(self._ask(_TRIES))
+        except slurm.SlurmError as error:
+            self._say(str(error))
+            return SILENT
+
+    def again(self, wait: float) -> str:
+        """Requeue the job, for a start so many seconds later.
+
+        Returns:
+            `REQUEUED`; `OURS` if the trainer is to be started again in place, since this node
+            cannot requeue; `CANCELLED`; or `SILENT` after 15 minutes in which SLURM has not done it.
+        """
+        return self._requeue(wait, _TRIES)
+
+    def _requeue(self, wait: float, tries: int) -> str:
+        for tried in range(tries):
+            try:
+                standing = REQUEUED if self._requeued else self._judge(self._ask(1))
+                if standing != OURS:
+                    by = {REQUEUED: "requeued by SLURM", CANCELLED: "cancelled, so not requeued"}
+                    self._say(by[standing])
+                    return standing
+                self._call("scontrol", "requeue", self.slurm_id, seconds=60.0)
+            except slurm.NoCommand as error:
+                self._say(str(error))
+                if signal.SIGTERM in self._signals.seen:
+                    return SILENT  # SLURM ends the job; why cannot be asked
+                self._say("the trainer is started again in place")
+                self._signals.sleep(wait)
+                return OURS
+            except slurm.SlurmError as error:
+                # A job that ends here stays ended. If SLURM is about to preempt it, SLURM requeues
+                # it by itself as long as the job stays.
+                self._say("{}; trying again".format(error))
+                if tried + 1 < tries:
+                    self._signals.sleep(_PAUSE)
+                continue
+            self._requeued = True
+            self._say("requeued")
+            if wait:
+                # SLURM takes a time only once the job is requeued, and before it waits by itself.
+                begin = "StartTime=now+{:.0f}".format(wait)
+                with contextlib.suppress(slurm.SlurmError):
+                    self._call("scontrol", "update", "JobId=" + self.slurm_id, begin)
+            return REQUEUED
+        return SILENT
+
+    def _judge(self, found: slurm.Job) -> str:
+        if found.restarts > self.restarts or found.state in ("PENDING", "REQUEUED"):
+            return REQUEUED
+        now = time.time()
+        has_timed_out = found.start and found.limit and now - found.start >= found.limit
+        if found.state in ("RUNNING", "SUSPENDED", "STOPPED") or has_timed_out:
+            return OURS
+        if found.preempted is not None and found.preempted == found.end:
+            # A partition that cancels what it preempts. Anybody's scancel looks the same but for
+            # this, and a requeue would bring that job back.
+            return OURS
+        return CANCELLED
+
+    def _ask(self, tries: int) -> slurm.Job:
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                found = slurm.job(self.raw_id, self._environment)
+                if found.state == slurm.GONE:
+                    raise slurm.SlurmError("SLURM does not know job {}".format(self.raw_id))
+                return found
+            except slurm.NoCommand:
+                raise  # it will not come by waiting
+            except slurm.SlurmError as error:
+                if tried >= tries:
+                    raise
+                if tried >= _QUICK_TRIES:
+                    self._say("{}; asking again".format(error))
+            self._signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
+
+    def _call(self, command: str, *arguments: str, **options: Any) -> None:
+        slurm.call(command, *arguments, environment=self._environment, **options)
+
+
+def _count(text: Optional[str]) -> int:
+    return int(text) if text and text.isdigit() else 0
+

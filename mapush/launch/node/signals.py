@@ -1,0 +1,81 @@
+"""Signals as events that are waited for, so that whatever they ask for is done in order."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from typing import Dict, List, Optional, Sequence
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""Ask a job that no scheduler runs to end. The user signals are what schedulers send before they
+take a machine away, and such a job still has it: its trainer starts again."""
+RELAYED = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Signals:
+    """Collects the signals that reach this process, from the moment it is made, for its whole life.
+
+    Children get the default handlers back, whatever this process has inherited.
+    """
+
+    def __init__(self) -> None:
+        self.seen = []  # type: List[int]
+        self._pending = []  # type: List[int]
+        self._pipe, there = os.pipe()
+        for end in (self._pipe, there):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(there)
+        for number in (*RELAYED, signal.SIGCHLD):
+            signal.signal(number, _nothing)
+        # The one who started this process may have blocked them until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, RELAYED)
+
+    def collect(self, seconds: float) -> None:
+        """Wait for a signal or a child's end, but no longer than so many seconds."""
+        select.select([self._pipe], [], [], max(seconds, 0.0))
+        with contextlib.suppress(BlockingIOError):
+            found = [number for number in os.read(self._pipe, 4096) if number in RELAYED]
+            self.seen += found
+            self._pending += found
+
+    def take(self) -> List[int]:
+        """The signals that nobody has taken yet, in order."""
+        found, self._pending = self._pending, []
+        return found
+
+    def sleep(self, seconds: float, until: Sequence[int] = ()) -> None:
+        """Wait so many seconds, or until one of some signals has ever come; none is taken."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not set(until) & set(self.seen):
+            self.collect(deadline - time.monotonic())
+
+
+class Child:
+    """A command that is waited for together with signals.
+
+    Args:
+        words: The command.
+        environment: Its environment.
+        directory: Where it runs.
+    """
+
+    def __init__(self, words: List[str], environment: Dict[str, str], directory: str) -> None:
+        self._process = subprocess.Popen(
+            words, env=environment, cwd=directory, stdin=subprocess.DEVNULL
+        )
+
+    @property
+    def code(self) -> Optional[int]:
+        """Its exit code, or the negative number of the signal that killed it; None while it runs."""
+        return self._process.poll()
+
+    def send(self, number: int) -> None:
+        """Signal it, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+
+def _nothing(number: int, frame: object) -> None:
+    """The wakeup pipe has the number already."""

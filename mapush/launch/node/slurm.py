@@ -1,0 +1,288 @@
+"""The one place that talks to SLURM: its commands, called in an environment of their own.
+
+`sbatch` alone is called by submitit (`mapush.launch.sbatch`), in the environment made here.
+Understands what SLURM 20.11 to 25.05 print, and passes over what a site's wrappers print besides.
+"""
+
+import calendar
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+SECONDS = 30.0
+"""A command that has not answered by then is killed."""
+
+# Which cluster is meant, and the right to ask it.
+_CLUSTER = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SBATCH_CLUSTERS", "SLURM_JWT")
+# What SLURM's commands read, or SLURM has set for the job that this process runs in: options,
+# formats, ids, bindings, GPUs.
+_OF_SLURM = re.compile(
+    r"_?(SLURM|SLURMD|SLURMCTLD|SBATCH|SRUN|SALLOC|SQUEUE|SCONTROL|SCANCEL|SINFO|SACCT|SPANK|PMI|PMI2|PMIX)_"
+    r"|SLURM|SLUID|OMPI_MCA_plm_slurm_args|PRTE_MCA_plm_slurm_args"
+    r"|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ROCR_VISIBLE_DEVICES|HIP_VISIBLE_DEVICES"
+    r"|ZE_AFFINITY_MASK)$"
+)
+# Beside the PATH: where sites have SLURM's commands.
+_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/slurm/bin", "/opt/slurm/current/bin", "/usr/slurm/bin")
+
+_SUBMITTED = re.compile(r"Submitted batch job (\d+)")
+_BARE = re.compile(r"^\s*(\d+)(?:;\S*)?\s*$", re.MULTILINE)
+_NAME = re.compile(r"\s*JobId=(\d+)(?: ArrayJobId=(\d+))?(?: ArrayTaskId=(\S+))?")
+_FIELD = re.compile(r"([\w:/]+)=(\S*)")
+_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
+# The lines of `scontrol show job` that hold no free text, by their first field.
+_LINES = ("JobState", "Requeue", "RunTime", "SubmitTime", "StartTime", "PreemptEligibleTime")
+_LINES += ("PreemptTime", "NodeList", "BatchHost", "NumNodes", "Partition", "Priority", "Features")
+_LINES += ("MinCPUsNode", "Reservation", "TresPerNode", "TresPerJob")
+_UNKNOWN_JOB = "Invalid job id"
+_OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY")
+_OVER += ("PREEMPTED", "REVOKED", "TIMEOUT")
+GONE = "GONE"
+
+_Answer = NamedTuple("_Answer", [("code", Optional[int]), ("out", str), ("err", str)])
+
+
+class SlurmError(Exception):
+    """SLURM has not done what it was asked; the text is one line that says why."""
+
+
+class NoCommand(SlurmError):
+    """One of SLURM's commands is not there."""
+
+
+class Job(NamedTuple):
+    """How SLURM says that a job stands; times in seconds since the epoch, None where unknown."""
+
+    id: str
+    """As `squeue` shows it: `ID`, or `ID_INDEX` in an array."""
+    state: str
+    """Such as PENDING, RUNNING or COMPLETED; `GONE` if SLURM does not know it any more."""
+    reason: str
+    restarts: int
+    may_requeue: bool
+    nodes: str
+    node_count: int
+    start: Optional[float]
+    end: Optional[float]
+    limit: Optional[float]
+    """Time limit in seconds; None without one."""
+    preempted: Optional[float]
+    fields: Dict[str, str]
+    """What else `scontrol show job` says, by its names."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and SLURM will not start it again."""
+        return self.state in _OVER or self.state == GONE
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a variable is one that SLURM set for a job, or that its commands read."""
+    return bool(_OF_SLURM.match(name)) and name not in _CLUSTER
+
+
+def clean(environment: Mapping[str, str]) -> Dict[str, str]:
+    """An environment without anything that changes what SLURM's commands print or do.
+
+    What says which cluster is meant stays.
+    """
+    return {name: value for name, value in environment.items() if not is_foreign(name)}
+
+
+def find(command: str, environment: Optional[Mapping[str, str]] = None) -> Optional[str]:
+    """The full path of one of SLURM's commands: by the PATH, else where sites have them."""
+    path = (os.environ if environment is None else environment).get("PATH", os.defpath)
+    return shutil.which(command, path=os.pathsep.join([path, *_PLACES]))
+
+
+def call(
+    command: str,
+    *arguments: str,
+    seconds: float = SECONDS,
+    environment: Optional[Mapping[str, str]] = None
+) -> str:
+    """What one of SLURM's commands prints.
+
+    Args:
+        command: Its name.
+        arguments: Its arguments.
+        seconds: After these it is killed.
+        environment: The caller's, instead of this process's; it is cleaned here.
+
+    Raises:
+        NoCommand: It is not there.
+        SlurmError: It fails or does not answer.
+    """
+    given = dict(os.environ if environment is None else environment)
+    program = find(command, given)
+    if program is None:
+        where = given.get("PATH", os.defpath)
+        raise NoCommand("{}: not found in PATH ({})".format(command, where))
+    # One time zone and one language, whatever the user has.
+    own = dict(clean(given), LC_ALL="C", TZ="UTC")
+    libraries = own.pop("LD_LIBRARY_PATH", None)
+    answer = _run([program, *arguments], own, seconds)
+    if answer.code == 127 and libraries is not None:
+        answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
+    if answer.code is None:
+        raise SlurmError("{}: no answer in {:.0f} s".format(command, seconds))
+    if answer.code:
+        raise SlurmError("{}: {}".format(command, complaint(answer.err or answer.out)))
+    return answer.out
+
+
+def complaint(text: str) -> str:
+    """What one of SLURM's commands complains of, in one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    cleaned = [re.sub(r"^\w+: (error: |fatal: )?", "", line) for line in lines]
+    return "; ".join(cleaned)[:500] or "it failed without a message"
+
+
+def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
+    """Ask for one job.
+
+    Args:
+        slurm_id: `ID`, which in an array is that of one member, or `ID_INDEX`.
+        environment: As of `call`.
+
+    Raises:
+        SlurmError: If SLURM does not answer, or with nothing that can be understood.
+    """
+    try:
+        answer = call("scontrol", "show", "job", slurm_id, seconds=20.0, environment=environment)
+    except SlurmError as error:
+        if _UNKNOWN_JOB in str(error):
+            return Job(slurm_id, GONE, "", 0, False, "", 1, None, None, None, None, {})
+        raise
+    found = _parsed(answer, slurm_id)
+    if found is None:
+        raise SlurmError("scontrol show job {}: {}".format(slurm_id, complaint(answer)[:200]))
+    return found
+
+
+def living(slurm_ids: Iterable[str]) -> List[str]:
+    """Those jobs, given as `ID` or `ID_INDEX`, that are queued or running.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    wanted = list(slurm_ids)
+    if not wanted:
+        return []
+    # Without --jobs, which is an error if SLURM has forgotten one of them.
+    there = set(call("squeue", "--me", "--noheader", "--array", "--format=%i").split())
+    return [each for each in wanted if each in there]
+
+
+def submission_id(answer: str) -> Optional[str]:
+    """The job's id in what sbatch, or a site's wrapper of it, has printed; None without doubt only."""
+    for pattern in (_SUBMITTED, _BARE):
+        found = set(pattern.findall(answer))
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+def find_by_script(folder: str) -> Optional[str]:
+    """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
+
+    Raises:
+        SlurmError: If SLURM does not answer.
+    """
+    answer = call("squeue", "--me", "--noheader", "--states=all", "--format=%F|%o")
+    for line in answer.splitlines():
+        number, _, script = line.strip().partition("|")
+        if number.isdigit() and script.startswith(folder.rstrip("/") + "/"):
+            return number
+    return None
+
+
+def seconds_of(text: str) -> Optional[float]:
+    """A time such as `1-00:00:00`, in seconds; None for UNLIMITED and what is no time."""
+    match = _TIME.match(text)
+    if match is None:
+        return None
+    days, hours, minutes, rest = (int(group or 0) for group in match.groups())
+    return float(days * 86400 + hours * 3600 + minutes * 60 + rest)
+
+
+def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
+    """The wanted job of what `scontrol show job` prints; an array's own id shows all its members."""
+    records = []  # type: List[Tuple[Tuple[str, str, str], Dict[str, str]]]
+    for line in answer.splitlines():
+        name = _NAME.match(line)
+        if name:
+            records.append(((name[1], name[2] or "", name[3] or ""), {}))
+        elif records and line.strip().partition("=")[0] in _LINES:
+            for key, value in _FIELD.findall(line):
+                records[-1][1].setdefault(key, value)
+    for (own, array, index), fields in records:
+        member = "{}_{}".format(array, index) if array and index.isdigit() else own
+        if slurm_id not in (own, member) or "JobState" not in fields:
+            continue
+        return Job(
+            member,
+            re.split(r"[+,]", fields["JobState"])[0],
+            _shown(fields.get("Reason", "")),
+            _count(fields.get("Restarts"), 0),
+            fields.get("Requeue", "1") != "0",
+            _shown(fields.get("NodeList", "")),
+            _count(fields.get("NumNodes"), 1),
+            _moment(fields.get("StartTime", "")),
+            _moment(fields.get("EndTime", "")),
+            seconds_of(fields.get("TimeLimit", "")),
+            _moment(fields.get("PreemptTime", "")),
+            fields,
+        )
+    return None
+
+
+def _shown(text: str) -> str:
+    return "" if text in ("None", "(null)") else text
+
+
+def _count(text: Optional[str], default: int) -> int:
+    match = re.match(r"\d+", text or "")
+    return int(match.group()) if match else default
+
+
+def _moment(text: str) -> Optional[float]:
+    """Seconds since the epoch of a time that was printed in UTC; None for `Unknown` and `None`."""
+    try:
+        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return None
+
+
+def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answer:
+    process = subprocess.Popen(
+        words,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_shield,
+    )
+    try:
+        out, err = process.communicate(timeout=seconds)
+        code = process.returncode  # type: Optional[int]
+    except subprocess.TimeoutExpired:
+        code, out, err = None, b"", b""
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return _Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+
+
+def _shield() -> None:
+    # SLURM ends a job by signalling all its processes, and just then it is asked about it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

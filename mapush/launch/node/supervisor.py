@@ -1,0 +1,205 @@
+"""Brings one job to its end: start the trainer, pass signals on, judge its end, start it again.
+
+Started before any line of the user's, with an environment of its own. What it decides rests on the
+trainer's exit code, on the run's files, and on what SLURM says where that matters.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+from mapush.launch.node import slurm, trainer, verdict
+from mapush.launch.node.adoption import Refused, adopt
+from mapush.launch.node.folder import PROCESS, Folder, Outcome, replace
+from mapush.launch.node.log import say, speak_into
+from mapush.launch.node.run import Run
+from mapush.launch.node.scheduler import CANCELLED, OURS, REQUEUED, Here, Slurm
+from mapush.launch.node.signals import Signals
+from mapush.launch.node.verdict import Action, Attempt, Policy, Verdict
+
+START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+
+
+class Supervisor:
+    """The supervisor of one job.
+
+    Args:
+        folder: The job's.
+        request: The content of its job.json.
+        place: What starts the trainer.
+        signals: Of this process.
+        environment: The one that the job was submitted in; see `trainer.put_aside`.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        request: Mapping[str, Any],
+        place: Union[Here, Slurm],
+        signals: Signals,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._folder = folder
+        self._request = request
+        self._place = place
+        self._signals = signals
+        self._environment = environment
+        self._node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+        policy = request["profile"]
+        self._policy = Policy(
+            policy["max_failures"],
+            policy["max_idle"],
+            policy["failure_wait"],
+            policy["requeue"] and (place.may_requeue if isinstance(place, Slurm) else True),
+        )
+
+    def run(self) -> int:
+        """The job's exit code, once the trainer is not to be started again by this process."""
+        while True:
+            begin, restart = self._note_start()
+            code = self._train(restart)
+            outcome = self._settle(code, begin)
+            if outcome is not None:
+                return outcome
+
+    def _note_start(self) -> Tuple[int, int]:
+        """Write the start down; the log's size and how often a trainer was started before."""
+        begin, starts = self._folder.log_bytes(), 0
+        self._folder.clear_outcome()
+        try:
+            starts = self._folder.ledger().starts
+            self._folder.note("start", node=self._node, slurm=self._place.slurm_id)
+        except OSError as error:
+            say("this start could not be written down: {}".format(error))
+        # A full disk may have kept some starts from being written down.
+        restart = max(starts, self._place.restarts)
+        job = ", SLURM job {}, requeued {} times".format(self._place.slurm_id, self._place.restarts)
+        where = "{}{}".format(self._node, job if self._place.slurm_id else "")
+        say("start {} on {}".format(restart + 1, where))
+        return begin, restart
+
+    def _train(self, restart: int) -> int:
+        """Run the trainer to its end; its exit code."""
+        own = trainer.variables(
+            self._request, self._folder.path, restart, self._place.slurm_id, self._place.raw_id
+        )
+        environment = dict(slurm.clean(trainer.without_own(self._environment)), **own)
+        words = trainer.command(self._request)
+        if isinstance(self._place, Slurm):
+            words = [sys.executable, "-I", "-S", "-B", START, "step", *words]
+        elif not self._request.get("gpus"):
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        elif self._request.get("devices") is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = self._request["devices"]
+        try:
+            child = self._place.start(words, environment, self._request["code"]["path"])
+        except (OSError, slurm.SlurmError) as error:
+            say("mapush: the trainer cannot be started: {}".format(error))
+            return 126
+        while child.code is None:
+            for number in self._signals.take():
+                self._place.pass_on(number, child)
+            self._signals.collect(1.0)
+        return child.code
+
+    def _settle(self, code: int, begin: int) -> Optional[int]:
+        """Judge the trainer's end and do what follows; None if it is to be started again here."""
+        run = Run(self._request["root"], self._folder)
+        if code == verdict.COMPLETE and not run.is_complete:
+            # srun says 0 where the node's slurmd was killed under it.
+            code = verdict.FAILURE
+        attempt = Attempt(code, run.step)
+        found, if_cancelled = self._decide(attempt, False), self._decide(attempt, True)
+        # A verdict that does not depend on the scheduler does not wait for it.
+        standing = OURS if found == if_cancelled else self._place.standing()
+        if standing == REQUEUED:
+            # The code says nothing then, so it is no attempt that counts.
+            say("the trainer has ended and SLURM has requeued the job")
+            return verdict.RUN_AGAIN
+        if standing == CANCELLED:
+            found = if_cancelled
+        said = self._folder.last_words(begin)
+        with _tolerated("the end of the trainer"):
+            self._folder.note("end", code=code, step=attempt.step)
+        say("start {}: {}: {}".format(self._count(), found.reason, found.action.value))
+        if found.action is Action.RESTART:
+            standing = self._place.again(found.wait)
+            if standing == OURS:
+                return None
+            if standing == REQUEUED:
+                return found.exit_code
+            why = "cancelled, between two starts"
+            if standing != CANCELLED:
+                why = "SLURM does not answer or does not let the job be requeued"
+            found = found._replace(action=Action.GIVE_UP, reason=why)
+        cancelled = standing == CANCELLED and found.action is not Action.DONE
+        self._end(run, found, "" if found.action is Action.DONE else said, cancelled)
+        return found.exit_code
+
+    def _decide(self, attempt: Attempt, cancelled: bool) -> Verdict:
+        before = []  # type: List[Attempt]
+        with contextlib.suppress(OSError):
+            before = self._folder.ledger().ended
+        return verdict.decide([*before, attempt], cancelled, self._policy)
+
+    def _count(self) -> int:
+        try:
+            return self._folder.ledger().starts
+        except OSError:
+            return 0
+
+    def _end(self, run: Run, found: Verdict, said: str, cancelled: bool) -> None:
+        with _tolerated("the job's end"):
+            self._folder.write_outcome(Outcome(found.exit_code, found.reason, said, cancelled))
+        if cancelled:
+            with _tolerated("that the run is cancelled"):
+                run.mark_cancelled()
+        if found.action is Action.GIVE_UP and found.exit_code != verdict.WRONG_REQUEST:
+            root = trainer.quoted(self._request["root"])
+            say("to resume: python -m mapush.submit --root {} --job-id {}".format(root, self._folder.name))
+
+
+def main(words: Sequence[str]) -> int:
+    """Supervise one job.
+
+    Args:
+        words: `--job FOLDER`, a job that mapush.submit has sent to SLURM, whose members' folders
+            end with their index in an array; `--here FOLDER`, a job without SLURM; or `--project
+            DIRECTORY ARGUMENT...`, a job of `sbatch slurm/train.sh ARGUMENT...`.
+    """
+    signals = Signals()
+    environment = trainer.put_aside(os.environ)
+    how, path = words[0], words[1]
+    if how == "--here":
+        place = Here(signals)  # type: Union[Here, Slurm]
+    else:
+        place = Slurm(environment, signals, say)
+    try:
+        if isinstance(place, Slurm) and how == "--project":
+            folder = adopt(path, words[2:], place, environment, signals)
+        elif isinstance(place, Slurm) and place.index is not None:
+            folder = Folder("{}_{}".format(path, place.index))
+        else:
+            folder = Folder(path)
+        if how == "--here":
+            replace(folder.file(PROCESS), str(os.getpid()).encode())
+        speak_into(folder)
+        request = folder.request()
+    except Refused as error:
+        return error.code
+    except (OSError, ValueError) as error:
+        where = socket.gethostname()
+        say("mapush: {}: cannot be read on {} ({}); does this node see it?".format(path, where, error))
+        return verdict.WRONG_REQUEST
+    return Supervisor(folder, request, place, signals, environment).run()
+
+
+@contextlib.contextmanager
+def _tolerated(what: str) -> Iterator[None]:
+    """A full disk changes no verdict; it is just what a requeue may outlast."""
+    try:
+        yield
+    except OSError as error:
+        say("{} could not be written down: {}".format(what, error))

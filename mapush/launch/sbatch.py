@@ -1,0 +1,234 @@
+"""Sends jobs to SLURM through submitit: one batch script for a job, or for an array of them.
+
+submitit makes the lines `#SBATCH`, hands the script to sbatch and names the job. Its own srun of
+its own process, which comes last in its script, is never reached: the set-up lines before it are
+the batch script of this project, which becomes the job's supervisor. submitit requeues on one
+signal only, in a process that dies with the step, and after the user's own lines. And the text of a
+script that is only shown comes from submitit's writer by its private name; there is no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from mapush.errors import MapushError, RequestError
+from mapush.files import storage_errors
+from mapush.launch.jobs import JobFolder
+from mapush.launch.node import slurm, trainer
+from mapush.launch.profile import BATCH_SCRIPT, PROJECT
+from mapush.launch.request import JobRequest
+
+_REFUSED = "Batch job submission failed"  # by a controller that has answered
+_LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
+
+
+class MaybeQueued(MapushError):
+    """sbatch has failed, and SLURM does not say whether it has the job all the same."""
+
+
+def submit(
+    places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1
+) -> List[str]:
+    """Send one job, or an array of several, to SLURM.
+
+    Args:
+        places: The jobs' folders.
+        requests: What they are to do; they ask for the same resources.
+        at_once: How many members of an array may run at the same time.
+
+    Returns:
+        SLURM's id of each, `ID` or `ID_INDEX`.
+
+    Raises:
+        MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job.
+        OwnershipError: If one is running already.
+        RequestError: If sbatch refuses; its message is in ours.
+        StorageError: If a folder cannot be written.
+    """
+    for place, request in zip(places, requests):
+        place.open(request)
+    number = _send(places, requests, at_once)
+    several = len(places) > 1
+    slurm_ids = [f"{number}_{index}" if several else number for index in range(len(places))]
+    for place, slurm_id in zip(places, slurm_ids):
+        place.write_slurm_id(slurm_id)
+    if len({request.exp for request in requests}) > 1:
+        _name_members(number, requests)
+    return slurm_ids
+
+
+def batch_script(
+    places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1
+) -> str:
+    """The script that `submit` would hand to sbatch; nothing is written or sent."""
+    executor = _executor(places, requests, at_once)
+    if len(places) > 1:
+        executor.parameters["map_count"] = len(places)
+    return executor._make_submission_file_text("# never reached", "")
+
+
+def group_folder(places: Sequence[JobFolder]) -> Path:
+    """Where submitit keeps its files: the job's own folder, or the one of the array."""
+    first = places[0].place
+    return first if len(places) == 1 else first.with_name(first.name.rpartition("_")[0])
+
+
+def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int) -> str:
+    """SLURM's number of the job or array, looked up where sbatch's answer leaves a doubt."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    executor = _executor(places, requests, at_once)
+    folders = [place.path for place in places]
+    said, found = "", None
+    try:
+        # submitit prints what sbatch says to stderr, beside raising it.
+        with storage_errors(places[0].place), contextlib.redirect_stderr(io.StringIO()), _clean():
+            if len(folders) == 1:
+                found = executor.submit(_never_run, folders[0]).job_id
+            else:
+                found = executor.map_array(_never_run, folders)[0].job_id.partition("_")[0]
+    except (FailedJobError, FailedSubmissionError) as error:
+        said = str(error)
+    return _known(str(group_folder(places)), found, said)
+
+
+def _known(group: str, found: Optional[str], said: str) -> str:
+    """SLURM's number of a job that sbatch was given.
+
+    submitit takes the first number behind the word `job`, which may stand in a site's greeting, so
+    SLURM is asked which job has the script.
+
+    Args:
+        group: The folder that holds the script.
+        found: What submitit takes for the number.
+        said: What sbatch has said, where submitit did not understand it or it failed.
+    """
+    complaint = _complaint(said)
+    try:
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_PAUSE)
+            number = slurm.find_by_script(group)
+            if number is not None:
+                return number
+            if _REFUSED in said:
+                break
+    except slurm.SlurmError as error:
+        if found is not None:
+            return found
+        raise MaybeQueued(
+            f"sbatch: {complaint}; whether the job is queued SLURM does not say ({error}): look "
+            f"with squeue --me, and if it is not there, submit again"
+        ) from None
+    if found is not None:
+        return found
+    hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
+    raise RequestError(f"sbatch refuses the job: {complaint}{hint}")
+
+
+def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
+    """Let squeue show each member of an array under its own experiment."""
+    for exp in sorted({request.exp for request in requests}):
+        indices = [str(i) for i, request in enumerate(requests) if request.exp == exp]
+        with contextlib.suppress(slurm.SlurmError):  # a name is not worth a job
+            members = f"JobId={number}_{','.join(indices)}"
+            slurm.call("scontrol", "update", members, f"JobName={_name(exp)}")
+
+
+def _name(exp: str) -> str:
+    return f"mapush-{exp}"
+
+
+@contextlib.contextmanager
+def _clean() -> Iterator[None]:
+    """Run the block, and what it starts, in an environment fit for a job's: see `slurm.clean`.
+
+    sbatch passes it on to the job, the user's own variables included.
+    """
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(trainer.put_aside(slurm.clean(trainer.without_own(before))))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int) -> Any:  # noqa: ANN401
+    from submitit import SlurmExecutor
+
+    request, profile = requests[0], requests[0].profile
+    group = group_folder(places)
+    if "%" in str(group) or "\\" in str(group):
+        raise RequestError(
+            f"--root {request.root!r}: SLURM takes % and \\ in a path for its own signs"
+        )
+    if not str(group).isprintable():
+        raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
+    if shutil.which("srun") is None:
+        raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
+    executor = SlurmExecutor(folder=str(group))
+    options: Dict[str, Any] = {
+        "output": f"{group}{'_%a' if len(places) > 1 else ''}/job.log",
+        "mem": profile.memory,
+        "mem-per-cpu": profile.memory_per_cpu,
+        "signal": f"{profile.signal}@{profile.signal_lead}",
+        "reservation": profile.reservation,
+        "export": "ALL",
+    }
+    options.update({"requeue": True} if profile.requeue else {"no-requeue": True})
+    if request.after:
+        options["dependency"] = ":".join(["afterok", *request.after])
+        options["kill-on-invalid-dep"] = "yes"
+    if request.gpus:
+        kind = f"{profile.gpu_type}:" if profile.gpu_type else ""
+        by_gres = profile.gpu_request == "gres"
+        amount = f"{kind}{request.gpus}"
+        options["gres" if by_gres else "gpus-per-node"] = f"gpu:{amount}" if by_gres else amount
+    names = {each.exp for each in requests}
+    executor.update_parameters(
+        job_name=_name(names.pop() if len(names) == 1 else "array"),
+        time=profile.minutes,
+        nodes=1,
+        ntasks_per_node=1,
+        cpus_per_task=profile.cpus,
+        partition=profile.partition,
+        account=profile.account,
+        qos=profile.qos,
+        constraint=profile.constraint,
+        nodelist=profile.nodelist,
+        exclude=profile.exclude,
+        array_parallelism=at_once,
+        stderr_to_stdout=True,
+        wckey=None,  # submitit's default is one that an accounting cluster does not know
+        setup=_script_lines(group, request),
+        use_srun=False,
+        additional_parameters={k: v for k, v in options.items() if v is not None},
+    )
+    return executor
+
+
+def _script_lines(group: Path, request: JobRequest) -> List[str]:
+    """The batch script of this project without its head, told which job it is to run."""
+    text = (PROJECT / BATCH_SCRIPT).read_text(encoding="utf-8")
+    body = text.partition("\n\n")[2].rstrip()
+    words = ["--job", str(group), request.code.path, request.python]
+    return [f"set -- {' '.join(map(shlex.quote, words))}", *body.splitlines()]
+
+
+def _never_run(folder: str) -> None:
+    """What submitit pickles for its own process, which the batch script does not come to."""
+
+
+def _complaint(text: str) -> str:
+    """What sbatch said, out of submitit's report of the whole command."""
+    _, mark, rest = text.partition("sbatch: ")
+    return slurm.complaint(mark + rest if mark else text)

@@ -1,0 +1,235 @@
+"""From what a user wants to jobs on their way: folders, a copy of the code, SLURM or this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shlex
+from datetime import datetime
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence, Tuple
+
+from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
+from mapush.launch import local, sbatch, snapshot
+from mapush.launch.jobs import (
+    JobFolder,
+    find_job,
+    job_names,
+    known_jobs,
+    submissions,
+    take_folders,
+)
+from mapush.launch.node import slurm, trainer
+from mapush.launch.profile import Profile
+from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+
+_ARRAY = "array"  # stands for the experiments of an array that has several
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One run to train."""
+
+    exp: str
+    task: Path
+    """The task's folder."""
+    arguments: Tuple[str, ...]
+    """For its train.sh."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """What a user has asked for, checked as far as that can be done without a cluster."""
+
+    root: Path
+    members: Tuple[Member, ...]
+    profile: Profile
+    cluster: str
+    python: str
+    gpus: int = 0
+    at_once: int = 1
+    """Members of an array that may run at the same time."""
+    after: Tuple[str, ...] = ()
+    """Jobs that must be complete first, by name or SLURM's id."""
+    job: Optional[JobFolder] = None
+    """An earlier job that is submitted again."""
+    again: bool = False
+    """Whether a job like one that is queued or running is wanted."""
+
+    @property
+    def name(self) -> str:
+        """The experiment, or what stands for several."""
+        names = {member.exp for member in self.members}
+        return names.pop() if len(names) == 1 else _ARRAY
+
+
+def send(submission: Submission) -> List[JobFolder]:
+    """Send the jobs off.
+
+    Returns:
+        Their folders.
+
+    Raises:
+        OwnershipError: If a job like it is queued or running.
+        RequestError: If it is refused; nothing is left behind then.
+        MapushError: If it cannot be sent.
+        StorageError: If something cannot be written.
+    """
+    after = _predecessors(submission)
+    if submission.job is not None:
+        _refuse_living(submission.job)
+    elif not submission.again:
+        _refuse_twins(submission)
+    tasks = [member.task for member in submission.members]
+    code = snapshot.take(submissions(submission.root) / "code", tasks)
+    with _folders(submission) as places:
+        requests = _requests(submission, places, code, after)
+        if submission.cluster == SLURM:
+            sbatch.submit(places, requests, submission.at_once)
+        else:
+            if len(places) > 1:
+                slots = local.make_slots(places[0].place, submission.at_once)
+                requests = [each.model_copy(update={"slots": slots}) for each in requests]
+            local.submit(places, requests)
+    return places
+
+
+def rehearse(submission: Submission) -> str:
+    """What `send` would hand to sbatch, or run on this machine; nothing is written."""
+    after = _predecessors(submission)
+    tasks = [member.task for member in submission.members]
+    code = snapshot.place(submissions(submission.root) / "code", tasks)
+    name = next(job_names(datetime.now(), submission.name))
+    count = len(submission.members)
+    names = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
+    parent = submissions(submission.root)
+    places = [submission.job or JobFolder(parent / each) for each in names]
+    requests = _requests(submission, places, code, after)
+    script = ""
+    if submission.cluster == SLURM:
+        script = sbatch.batch_script(places, requests, submission.at_once) + "\n\n"
+    lines = [f"# {place.path}" for place in places]
+    commands = ["\n".join(_shown(request)) for request in requests]
+    return script + "\n".join(f"{head}\n{text}" for head, text in zip(lines, commands)) + "\n"
+
+
+def _shown(request: JobRequest) -> List[str]:
+    """What a job runs on its node, as lines for a shell."""
+    lines = [f"module load {shlex.quote(each)}" for each in request.profile.modules]
+    words = trainer.command(request.model_dump())
+    return [*lines, *request.profile.setup, shlex.join(words[words.index("mapush") + 1 :])]
+
+
+def _requests(
+    submission: Submission, places: Sequence[JobFolder], code: CodeCopy, after: Sequence[str]
+) -> List[JobRequest]:
+    profile = submission.profile
+    container = profile.container
+    if container and Path(container).exists():
+        # An image's path in full, since the job runs elsewhere; a name in a registry as it is.
+        profile = profile.model_copy(update={"container": str(Path(container).absolute())})
+    return [
+        JobRequest(
+            job_id=place.job_id,
+            submitted=datetime.now().astimezone().isoformat(timespec="seconds"),
+            cluster=SLURM if submission.cluster == SLURM else LOCAL,
+            exp=member.exp,
+            arguments=("--root", str(submission.root), *member.arguments),
+            root=str(submission.root),
+            code=code,
+            python=submission.python,
+            gpus=submission.gpus,
+            devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
+            after=tuple(after),
+            profile=profile,
+        )
+        for place, member in zip(places, submission.members)
+    ]
+
+
+def _predecessors(submission: Submission) -> List[str]:
+    """The jobs to come after: SLURM's ids, or folders on this machine.
+
+    Raises:
+        RequestError: If one is not known, which SLURM would take for complete, or has ended
+            otherwise, after which SLURM would keep the new one for ever.
+    """
+    if submission.cluster != SLURM:
+        return [find_job(submission.root, text).path for text in submission.after]
+    found = [_predecessor(submission.root, text) for text in submission.after]
+    return [slurm_id for slurm_id in found if slurm_id]
+
+
+def _predecessor(root: Path, text: str) -> str:
+    """SLURM's id of a job to come after; empty if it is complete already."""
+    place: Optional[JobFolder] = None
+    with contextlib.suppress(RequestError):  # any job of SLURM will do
+        place = find_job(root, text)
+    slurm_id = place.slurm_id() if place else text
+    state = None
+    if slurm_id.replace("_", "").isdecimal():
+        state = slurm.job(slurm_id)
+    if state is not None and (not state.is_over or state.state == "COMPLETED"):
+        return slurm_id
+    outcome = place.outcome() if place else None
+    if outcome is not None and outcome.exit_code == EXIT_COMPLETE:
+        return ""
+    if outcome is not None or (state is not None and state.state != slurm.GONE):
+        how = outcome.reason if outcome else (state.state if state else "")
+        raise RequestError(f"--after {text}: that job has ended without completing ({how})")
+    raise RequestError(f"--after {text}: there is no such job; squeue lists those that SLURM has")
+
+
+def _refuse_living(place: JobFolder) -> None:
+    if place.is_living():
+        raise OwnershipError(
+            f"--job-id {place.job_id}: is queued or running; wait for its end or cancel it first"
+        )
+
+
+def _refuse_twins(submission: Submission) -> None:
+    """Raise if one of the runs is on its way already, by the same experiment and options."""
+    wanted = {
+        (member.exp, ("--root", str(submission.root), *member.arguments))
+        for member in submission.members
+    }
+    twins: List[Tuple[JobFolder, str]] = []
+    for place in known_jobs(submission.root):
+        with contextlib.suppress(RequestError):
+            request = place.asked()
+            if (request.exp, request.arguments) in wanted and place.outcome() is None:
+                twins.append((place, request.exp))
+    waiting = [place.slurm_id() for place, _ in twins if place.slurm_id()]
+    try:
+        there = set(slurm.living(waiting)) if waiting else set()
+    except slurm.SlurmError as error:
+        raise MapushError(f"{error}; without an answer a job might be sent twice") from None
+    for place, exp in twins:
+        slurm_id = place.slurm_id()
+        if slurm_id in there or (not slurm_id and place.is_living()):
+            known = f"SLURM job {slurm_id}" if slurm_id else place.job_id
+            raise OwnershipError(
+                f"--exp {exp}: the same run is queued or running as {known}; "
+                "--again trains it a second time"
+            )
+
+
+@contextlib.contextmanager
+def _folders(submission: Submission) -> Iterator[List[JobFolder]]:
+    """The folders of the jobs; if they are not sent off, new ones are gone again."""
+    if submission.job is not None:
+        with submission.job.kept_unless_sent():
+            yield [submission.job]
+        return
+    places = take_folders(submission.root, submission.name, datetime.now(), len(submission.members))
+    try:
+        yield places
+    except sbatch.MaybeQueued:
+        raise
+    except MapushError:
+        for place in places:
+            place.remove()
+        if len(places) > 1:
+            JobFolder(sbatch.group_folder(places)).remove()
+        raise
