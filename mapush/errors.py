@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import itertools
 import os
 import sys
 import traceback
 from types import FrameType
-from typing import Callable, Optional
+from typing import Callable, Iterable, Optional
 
 EXIT_COMPLETE = 0
 EXIT_FAILURE = 1
@@ -48,6 +49,24 @@ class OwnershipError(RequestError):
 
 class LostRunError(MapushError):
     """This process trained a run that another process has taken over."""
+
+
+def nearest(word: str, known: Iterable[str]) -> Optional[str]:
+    """The known name that a misspelt one most likely means; `-` and `_` are the same letter."""
+    plain = {_plain(each): each for each in reversed(list(known))}
+    close = difflib.get_close_matches(_plain(word[:100]), plain, n=1)
+    return plain[close[0]] if close else None
+
+
+def there_are(word: str, known: Iterable[str]) -> str:
+    """For a message about an unknown name: the one that is likely meant, and all there are."""
+    names = list(known)
+    close = nearest(word, names)
+    return f"{f'did you mean {close}? ' if close else ''}there are: {', '.join(names) or 'none'}"
+
+
+def _plain(word: str) -> str:
+    return word.lstrip("-").replace("_", "-").lower()
 
 
 def exit_with(main: Callable[[], int]) -> None:

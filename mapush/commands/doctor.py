@@ -1,4 +1,4 @@
-"""`python -m mapush.doctor`: what would make a job fail or lose work here, and the mend."""
+"""`python -m mapush.doctor`: what would make a job fail or lose work here, and the fix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import Parser, add_fields, add_root, given
+from mapush.arguments import NUMBERS, Parser, add_fields, add_root, given
 from mapush.diagnosis.examine import examine
 from mapush.diagnosis.finding import losses
 from mapush.diagnosis.question import Question
@@ -39,6 +39,7 @@ def build_parser() -> Parser:
         "it would cost, and how to mend it. Files are tried in a hidden directory under --root, "
         "which is gone afterwards. Exit code 0: nothing would; 1: something would; 2: the request "
         "is wrong.",
+        epilog=NUMBERS,
     )
     add_root(parser)
     parser.add_argument(

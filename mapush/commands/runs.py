@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import Parser, add_root
+from mapush.arguments import NUMBERS, Parser, add_root
 from mapush.errors import EXIT_COMPLETE
 
 _RUN = "results directory, live directory or name of a run, or the id of its job, SLURM's too"
@@ -33,6 +33,7 @@ def build_parser() -> Parser:
         help="delete the checkpoints that rules do not keep",
         description="Delete the checkpoints that rules do not keep, of runs that no process "
         "trains. The newest, the newest valid and those that another process needs always stay.",
+        epilog=NUMBERS,
     )
     for several in (verify, prune):
         several.add_argument("run", nargs="+", metavar="RUN", help=_RUN)
@@ -51,6 +52,7 @@ def build_parser() -> Parser:
         help="write a checkpoint for OpenRL, or its policy for a robot",
         description="Write a checkpoint in another form. It is compared with the original on "
         "random observations before it is written, and the largest difference is printed.",
+        epilog=NUMBERS,
     )
     export.add_argument("run", metavar="RUN_OR_CHECKPOINT", help=f"{_RUN}, or a module.pt")
     export.add_argument(

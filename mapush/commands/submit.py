@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
-from mapush.arguments import Parser, given
+from mapush.arguments import NUMBERS, Parser, given, unknown_option
 from mapush.commands.train import build_parser as trainer_parser
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
@@ -37,7 +37,11 @@ _CORES_PER_JOB = 2
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command and return its exit code."""
-    options, passed = _parser().parse_known_args(arguments)
+    parser = _parser()
+    options, passed = parser.parse_known_args(arguments)
+    _, unknown = trainer_parser().parse_known_args(passed)
+    if unknown:
+        raise unknown_option(unknown, parser, trainer_parser())
     console = Console(file=sys.stdout)
 
     def say(line: str) -> None:
@@ -77,7 +81,7 @@ def _parser() -> Parser:
         "the background of this machine. An interrupted trainer is started again until its run is "
         "complete.",
         epilog="Any other option of `python -m mapush.train` is passed on to it and wins over the "
-        "value in the task's train.sh.",
+        f"value in the task's train.sh. {NUMBERS}",
     )
     what = parser.add_argument_group("what to train")
     what.add_argument(

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import Parser, add_root
+from mapush.arguments import NUMBERS, Parser, add_root
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.simulator import DEVICES, SIMULATORS
 from mapush.simulator.isaacgym.imports import load_before_torch
@@ -21,6 +21,7 @@ def build_parser() -> Parser:
         prog="mapush.test",
         description="Evaluate a checkpoint, or every checkpoint of a run, by the published "
         "protocol: the first episode of every environment, deterministic actions.",
+        epilog=NUMBERS,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--checkpoint", type=Path, metavar="PATH", help="one module.pt")
@@ -92,6 +93,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         if not 1 <= getattr(parsed, name) <= 100_000:
             value = getattr(parsed, name)
             raise RequestError(f"--{name} {value}: must be a whole number from 1 to 100000")
+    if parsed.seed is not None and not 0 <= parsed.seed < 2**31:
+        raise RequestError(f"--seed {parsed.seed}: must be a whole number from 0 to {2**31 - 1}")
     load_before_torch()
     from mapush.evaluation import session
 
@@ -127,5 +130,5 @@ def _require_a_view(parsed: Namespace) -> None:
     if parsed.record_video is None and parsed.headless:
         raise RequestError(
             "--test_mode viewer --headless: opens no window; give --record_video [FILE.mp4], or "
-            "leave --headless away"
+            "leave it out"
         )

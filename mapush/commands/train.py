@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import Parser, add_fields, add_root, given, truth
+from mapush.arguments import NUMBERS, Parser, add_fields, add_root, given, truth
 from mapush.learner.recipe import Recipe
 from mapush.simulator.isaacgym.imports import load_before_torch
 from mapush.training.interruption import SignalFlag
@@ -19,6 +19,7 @@ def build_parser() -> Parser:
         prog="mapush.train",
         description="Train a pushing policy in the foreground. Exit code 0: complete; 75: stopped "
         "by a signal with a durable checkpoint, run it again; 2: the request is wrong.",
+        epilog=NUMBERS,
     )
     add_fields(parser.add_argument_group("the run"), Settings, skip=("changes",))
     start = parser.add_argument_group("where it starts")
