@@ -14,8 +14,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "mapush"
 
 GROUND = {"arguments", "errors", "files"}
-# What each package may import from mapush beside itself. Commands, the modules of mapush itself,
-# may import everything.
+# What each package may import from mapush beside itself. The package `commands` may import
+# everything, and only `python -m mapush.<name>` imports it.
 ALLOWED: Dict[str, Set[str]] = {
     "task": GROUND,
     "results": GROUND,
@@ -34,8 +34,9 @@ ALLOWED: Dict[str, Set[str]] = {
         *GROUND,
         *("task", "results", "checkpoint", "learner", "evaluation", "overview"),
     },
-    "diagnosis": {*GROUND, "results", "checkpoint", "learner", "training", "job"},
+    "diagnosis": {*GROUND, "simulator", "results", "checkpoint", "learner", "training", "job"},
 }
+COMMANDS = {path.stem for path in (PACKAGE / "commands").glob("[!_]*.py")}
 LINES = 400
 COMMANDS_WITHOUT_TORCH = ("submit", "runs", "doctor")
 
@@ -63,7 +64,26 @@ def imports(path: Path) -> Iterator[Tuple[int, str]]:
 
 def test_every_package_has_its_place() -> None:
     there = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert there == set(ALLOWED)
+    assert there == {*ALLOWED, "commands"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", *GROUND, *COMMANDS}
+
+
+@pytest.mark.parametrize("name", sorted({"__init__", *GROUND}))
+def test_the_ground_stands_on_nothing_else(name: str) -> None:
+    found = {module.split(".")[1] for _, module in imports(PACKAGE / f"{name}.py")}
+    assert found <= GROUND
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_imports_before_it_is_called_only_what_a_bare_python_has(name: str) -> None:
+    # Else a forgotten virtual environment is a traceback.
+    tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+    found = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert found == ["__future__", "typing", "mapush.errors"]
+    assert not any(isinstance(node, ast.Import) for node in tree.body)
+    assert {module for _, module in imports(PACKAGE / f"{name}.py")} == {
+        *("mapush.errors", f"mapush.commands.{name}")
+    }
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
@@ -104,8 +124,7 @@ def test_what_a_login_node_runs_imports_no_torch(package: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS_WITHOUT_TORCH)
 def test_commands_of_a_login_node_import_no_torch(command: str) -> None:
-    if (PACKAGE / f"{command}.py").exists():
-        assert_torch_free(PACKAGE / f"{command}.py")
+    assert_torch_free(PACKAGE / "commands" / f"{command}.py")
 
 
 def assert_torch_free(*paths: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, Union
 
+from mapush.arguments import read_whole_number
 from mapush.errors import RequestError
 
 
@@ -114,6 +115,7 @@ Policy = Union[KeepAll, KeepLast, KeepEvery, KeepBest, KeepFirst, KeepFinal, Kee
 DEFAULT = AnyOf((KeepLast(5), KeepEvery(10_000_000), KeepBest(1), KeepFirst(), KeepFinal()))
 
 _COUNTED = {"last": KeepLast, "every": KeepEvery, "best": KeepBest}
+_MOST = 10**18  # more steps than any run has
 _ALLOWED = "all, or a list such as last=5,every=10000000,best=1,first"
 
 
@@ -133,8 +135,8 @@ def parse(text: str) -> Policy:
         name, equals, number = rule.strip().partition("=")
         if name == "first" and not equals:
             policies.append(KeepFirst())
-        elif name in _COUNTED and number.isdecimal() and 0 < len(number) < 19 and int(number) > 0:
-            policies.append(_COUNTED[name](int(number)))
+        elif name in _COUNTED and 0 < (count := read_whole_number(number) or 0) < _MOST:
+            policies.append(_COUNTED[name](count))
         else:
             raise RequestError(f"--keep {text!r}: {rule.strip()!r} is no rule; use {_ALLOWED}")
     return AnyOf(tuple(policies))

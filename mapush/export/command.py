@@ -127,9 +127,9 @@ def _compare(made: _Made, source: Source) -> float:
 def _openrl(source: Source, target: Path) -> _Made:
     data, run = make_openrl(source)
     notes = [
-        f'OpenRL takes it by agent.load("{target}"). It is a pickle, which runs code when it is '
-        "loaded: load none that others gave you. With torch 2.6 and newer set the environment's "
-        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for that."
+        f"OpenRL takes it by agent.load({str(target)!r}). It is a pickle, which runs code when "
+        "it is loaded: load none that others gave you. With torch 2.6 and newer set the "
+        "environment's TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 for that."
     ]
     angles = source.policy.actor.shape.angles
     if angles:

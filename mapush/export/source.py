@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from mapush.arguments import command_line, read_whole_number
 from mapush.checkpoint.store import CheckpointEntry, load_entry
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
@@ -107,11 +108,12 @@ def _chosen(run: RunDirectory, entries: List[CheckpointEntry], step: str) -> Che
         if not rated:
             raise RequestError(
                 f"--step best: no checkpoint of {run.name} was evaluated; run "
-                f"python -m mapush.test --run {run.name} first"
+                f"{command_line('mapush.test', '--run', run.name, root=run.root)} first"
             )
         return steps[max(rated)[1]]
-    if step.isdecimal() and int(step) in steps:
-        return steps[int(step)]
+    number = read_whole_number(step)
+    if number in steps:
+        return steps[number]
     there = ", ".join(str(each) for each in list(steps)[-5:])
     raise RequestError(
         f"--step {step:.40}: must be last, best or a step of which {run.name} has a checkpoint; "

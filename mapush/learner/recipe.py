@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Dict, Mapping, Tuple, Union
 
-from mapush.errors import RequestError
+from mapush.errors import RequestError, there_are
 
 Value = Union[int, float, str, bool]
 
@@ -94,7 +94,7 @@ def build_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
         RequestError: an unknown name, or a value that is not allowed, with what is.
     """
     if name not in RECIPES:
-        raise RequestError(f"--recipe {name!r}: there are: {', '.join(RECIPES)}")
+        raise RequestError(f"--recipe {name!r}: {there_are(str(name), RECIPES)}")
     known = {field.name for field in fields(Recipe)}
     unknown = sorted(set(changes) - known)
     if unknown:
@@ -111,7 +111,7 @@ def _check(key: str, value: Value) -> None:
     if not right_kind or (isinstance(value, bool) and kind is not bool):
         raise RequestError(f"--{key} {value!r}: must be of type {kind.__name__}")
     if key in _CHOICES and value not in _CHOICES[key]:
-        raise RequestError(f"--{key} {value!r}: must be one of {', '.join(_CHOICES[key])}")
+        raise RequestError(f"--{key} {value!r}: {there_are(str(value), _CHOICES[key])}")
     if isinstance(value, (str, bool)):
         return
     if not math.isfinite(value) or value < 0:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Tuple
 
 from rich.console import Console
 
+from mapush.arguments import command_line
 from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry
 from mapush.errors import CheckpointError
@@ -58,7 +60,7 @@ def _about(
     yield "results", str(run.results)
     yield "live", f"{run.live}{'' if run.live.is_dir() else ' (moved home)'}"
     yield "owner", f"{trainer or f'{found.owner}, not heard of now'}"
-    yield "command", " ".join(found.command)
+    yield "command", shlex.join(found.command)
     if found.more.get("checkpoint"):
         yield "began from", found.more["checkpoint"]
     yield "seed", found.seed
@@ -133,11 +135,10 @@ def _how_to_go_on(
         yield f"nothing is to be done: {trainer}, trains it; follow it in {run.log}"
     elif found.status == record.COMPLETE and entries:
         more = 2 * max(facts.total_steps(found) or 0, entries[-1].step)
-        yield "train longer:  " + facts.train_command(
-            run, "--checkpoint", str(entries[-1].module), "--train_timesteps", str(more)
-        )
-        yield f"evaluate all:  python -m mapush.test --run {run.results}"
+        words = ("--checkpoint", str(entries[-1].module), "--train_timesteps", str(more))
+        yield f"train longer:  {command_line('mapush.train', *words, root=run.root)}"
+        yield f"evaluate all:  {command_line('mapush.test', '--run', str(run.results))}"
     elif found.status != record.COMPLETE:
         if found.owner.job_id:
             yield f"when job {found.owner.job_id} is started again, it goes on by itself"
-        yield "by hand:  " + facts.train_command(run, "--run", run.name)
+        yield f"by hand:  {command_line('mapush.train', '--run', run.name, root=run.root)}"

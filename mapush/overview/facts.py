@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
@@ -113,14 +112,6 @@ def status_of(run: RunDirectory, found: RunRecord) -> str:
     if found.status in (record.RUNNING, record.FINISHING) and trainer_of(run) is None:
         return f"{found.status} (dead?)"
     return found.status
-
-
-def train_command(run: RunDirectory, *options: str) -> str:
-    """A command line of mapush.train for a run, as it is to be typed here."""
-    words: List[str] = ["python", "-m", "mapush.train", *options]
-    if run.root.resolve() != Path.cwd().resolve():
-        words += ["--root", str(run.root)]
-    return shlex.join(words)
 
 
 def human_bytes(count: float) -> str:

@@ -14,6 +14,7 @@ from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from rich.console import Console
 
+from mapush.arguments import command_line
 from mapush.checkpoint import retention
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, step_of
 from mapush.errors import CheckpointError, OwnershipError, RequestError
@@ -97,7 +98,7 @@ def plan(run: RunDirectory, policy: retention.Policy) -> Pruning:
     if run.read().status == record.FINISHING:
         raise RequestError(
             f"{run.name}: is half moved to its results; finish that first with: "
-            f"{facts.train_command(run, '--run', run.name)}"
+            f"{command_line('mapush.train', '--run', run.name, root=run.root)}"
         )
     entries = facts.entries_of(run)
     scores = facts.scores_of(run, entries)
@@ -210,7 +211,7 @@ def _newest_valid(run: RunDirectory, entries: Sequence[CheckpointEntry]) -> Chec
             return entry
     raise CheckpointError(
         f"{run.name}: none of its {len(entries)} checkpoints is valid, so none is deleted; "
-        f"see what is wrong with: python -m mapush.runs verify {run.name}"
+        f"see what is wrong with: {command_line('mapush.runs', 'verify', run.name, root=run.root)}"
     )
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mapush.errors import RequestError
+from mapush.errors import RequestError, there_are
 from mapush.task import PushTask
 
 if TYPE_CHECKING:
     from mapush.simulator.base import Simulator
 
-SIMULATORS = ("mujoco", "isaacgym")
+# Each simulator, and whether it steps its bodies on a GPU where there is one.
+_USES_GPU = {"mujoco": False, "isaacgym": True}
+SIMULATORS = tuple(_USES_GPU)
 DEVICES = ("auto", "cpu", "cuda")
+
+
+def uses_gpu(name: str) -> bool:
+    """Whether a simulator has any use for a GPU; one that has none runs on the CPU beside it.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if name not in _USES_GPU:
+        raise RequestError(f"--sim {name!r}: {there_are(name, SIMULATORS)}")
+    return _USES_GPU[name]
 
 
 def make_simulator(
@@ -36,17 +49,16 @@ def make_simulator(
     Raises:
         RequestError: there is none of that name, or what it needs is not there.
     """
+    takes_gpu = uses_gpu(name)
+    if device == "cuda" and not takes_gpu:
+        raise RequestError(f"--device cuda: --sim {name} simulates on the CPU; leave it out")
     if name == "isaacgym":
         from mapush.simulator.isaacgym.simulator import open_simulator
 
         chosen = None if device == "auto" else device
         return open_simulator(task, num_envs, chosen, options, room)
-    if name != "mujoco":
-        raise RequestError(f"--sim {name!r}: there are: {', '.join(SIMULATORS)}")
-    if device == "cuda":
-        raise RequestError("--device cuda: --sim mujoco simulates on the CPU; leave it away")
     if options:
-        raise RequestError(f"--sim_options {options!r}: --sim mujoco has none; leave it away")
+        raise RequestError(f"--sim_options {options!r}: --sim mujoco has none; leave it out")
     try:
         from mapush.simulator.mujoco import MujocoSimulator
     except ImportError as error:

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Optional
 
 from pydantic import ValidationError
 
-from mapush.errors import TaskError
+from mapush.errors import TaskError, there_are
 from mapush.task import spec
 
 CONFIG = "config.py"
@@ -65,8 +65,8 @@ def task_folder(experiment: str, root: Optional[Path] = None) -> Path:
     root = root or task_root()
     known = known_experiments(root)
     if experiment not in known:
-        listed = ", ".join(known) or "none"
-        raise TaskError(f"--exp {experiment!r}: no such folder under {root}/; there are: {listed}")
+        listed = there_are(experiment, known)
+        raise TaskError(f"--exp {experiment!r}: no such folder under {root}/; {listed}")
     return root / experiment
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
+from mapush.arguments import command_line
 from mapush.checkpoint import retention
 from mapush.checkpoint.manifest import read as read_manifest
 from mapush.checkpoint.store import CheckpointStore
@@ -213,9 +213,8 @@ class Session:
         note = interruption(owner, stop.signal, stop.moment, durable, steps, seconds)
         self._write_down(note, record.PREEMPTED, log)
         if not owner.job_id:
-            root = self.request.root
-            where = "" if root == Path() else f" --root {shlex.quote(str(root))}"
-            log.show(f"go on with: python -m mapush.train --run {self.run.name}{where}")
+            again = command_line("mapush.train", "--run", self.run.name, root=self.request.root)
+            log.show(f"resume with: {again}")
         self.ownership.release()
         return EXIT_RUN_AGAIN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Mapping
 
-from mapush.errors import RequestError
+from mapush.errors import RequestError, there_are
 from mapush.simulator import DEVICES, SIMULATORS
 
 # Each learner with the recipe that it trains by where none is named.
@@ -95,7 +95,7 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
     for name, choices in _CHOICES.items():
         value = getattr(settings, name)
         if value not in choices:
-            raise RequestError(f"--{name} {value!r}: there are: {', '.join(choices)}")
+            raise RequestError(f"--{name} {value!r}: {there_are(str(value), choices)}")
     for name, (lowest, highest) in _RANGES.items():
         value = getattr(settings, name)
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:

@@ -89,6 +89,7 @@ def test_the_seed_documents_recipes_would_delete_the_100m_checkpoint_and_the_def
     [
         ("all", KeepAll()),
         ("last=5", AnyOf((KeepFinal(), KeepLast(5)))),
+        ("last=1e1,every=2.5M", AnyOf((KeepFinal(), KeepLast(10), KeepEvery(2_500_000)))),
         (
             "last=5, every=10000000,best=1,first",
             AnyOf((KeepFinal(), KeepLast(5), KeepEvery(10 * M), KeepBest(1), KeepFirst())),
@@ -101,7 +102,20 @@ def test_a_keep_option_becomes_a_policy(text: str, policy: Policy) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "none", "last", "last=0", "last=-1", "last=x", "last=5,", "newest=3", "first=1", "last=²"],
+    [
+        "",
+        "none",
+        "last",
+        "last=0",
+        "last=-1",
+        "last=x",
+        "last=1.5",
+        "every=1e18",
+        "last=5,",
+        "newest=3",
+        "first=1",
+        "last=²",
+    ],
 )
 def test_a_wrong_keep_option_is_refused_naming_what_is_allowed(text: str) -> None:
     with pytest.raises(RequestError, match="last=5,every=10000000,best=1,first"):

@@ -74,7 +74,9 @@ def test_json_is_for_programs(tmp_path: Path) -> None:
         ("--hidden_size 0", ["--hidden_size 0"]),
         ("--on-node", ["--on-node"]),
         ("--node-wait 0", ["--node-wait 0"]),
-        ("--moon", ["--moon"]),
+        ("--moon", ["unknown option --moon; see python -m mapush.doctor --help"]),
+        ("--on_node", ["unknown option --on_node; did you mean --on-node?"]),
+        ("--cpus 1.5k --gpus -1k", ["--gpus -1000"]),
     ],
 )
 def test_a_wrong_request_is_one_line_and_ends_with_2(options: str, words: List[str]) -> None:

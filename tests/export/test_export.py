@@ -247,6 +247,7 @@ def test_the_checkpoint_of_a_run_is_chosen_by_step_or_by_success(root: Path) -> 
     run = run_of(root, "published")
     assert exported_steps(root) == 800
     assert exported_steps(root, "--step", "400") == 400
+    assert exported_steps(root, "--step", "0.4k") == 400
     with pytest.raises(RequestError, match=r"--step best: no checkpoint.*mapush.test --run"):
         exported_steps(root, "--step", "best")
     for step, success in ((400, 0.5), (800, 0.25)):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +195,38 @@ def test_how_a_run_goes_on_depends_on_how_it_stands(
     assert said in capsys.readouterr().out.partition("how to go on")[2]
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (FAILED, ["mapush.train --run {run} --root {root}"]),
+        (
+            "complete",
+            [
+                "mapush.train --checkpoint {last} --train_timesteps 200000 --root {root}",
+                "mapush.test --run {results}",
+            ],
+        ),
+    ],
+)
+def test_the_command_lines_shown_can_be_pasted_whatever_the_directory_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: str, expected: List[str]
+) -> None:
+    root = tmp_path / "it's $HOME"
+    words = ("python", "-m", "mapush.train", "--root", str(root))
+    run = make_run(root, status=status, command=words)
+    main(["--root", str(root), "show", run.name])
+    said = capsys.readouterr().out
+    command = re.search(r"^  command +(.*)$", said, re.MULTILINE)
+    assert command
+    assert shlex.split(command[1]) == list(words)
+    last = run.results / "checkpoints" / "rl_model_60000_steps" / "module.pt"
+    names = {"run": run.name, "root": root, "results": run.results, "last": last}
+    lines = [line.partition("python -m ")[2] for line in said.splitlines() if ":  python" in line]
+    assert [shlex.split(line) for line in lines] == [
+        [word.format(**names) for word in line.split()] for line in expected
+    ]
+
+
 def test_a_run_that_is_being_trained_needs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,7 +246,7 @@ def test_text_of_a_record_cannot_drive_the_terminal(
     main(["--root", str(tmp_path), "show", run.name])
     said = capsys.readouterr().out
     assert "\x1b" not in said
-    assert "?[2J [bold]x[/bold]" in said
+    assert "'?[2J' '[bold]x[/bold]'" in said
 
 
 def test_looking_imports_no_torch_and_writes_nothing(tmp_path: Path) -> None:

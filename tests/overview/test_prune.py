@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -157,10 +158,14 @@ def test_the_newest_valid_one_stays_whatever_the_rules_say(
 
 
 def test_a_run_without_a_valid_checkpoint_is_refused(tmp_path: Path) -> None:
-    run = make_run(tmp_path, STEPS)
+    root = tmp_path / "two words"
+    run = make_run(root, STEPS)
     spoil(run, *STEPS)
-    with pytest.raises(CheckpointError, match="none of its 5 checkpoints is valid"):
+    with pytest.raises(CheckpointError, match="none of its 5 checkpoints is valid") as caught:
         prune(run, "last=1")
+    see = str(caught.value).rpartition(": ")[2]
+    words = ["python", "-m", "mapush.runs", "verify", run.name, "--root", str(root)]
+    assert shlex.split(see) == words
     assert steps_in(run) == STEPS
 
 

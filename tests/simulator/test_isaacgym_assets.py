@@ -102,6 +102,7 @@ def test_a_repository_that_has_it_not_is_one_line(
 def test_a_file_that_is_missing_or_other_is_named_with_how_to_get_it(
     damage: Callable[[Path], object], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tmp_path = tmp_path / "two words"
     for path, content in CONTENT.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
@@ -114,7 +115,7 @@ def test_a_file_that_is_missing_or_other_is_named_with_how_to_get_it(
     text = str(caught.value)
     assert text.startswith(f"{tmp_path}/policy/body.jit: ")
     assert says in text
-    assert f"python -m mapush.simulator.isaacgym.assets --to {tmp_path}" in text
+    assert f"python -m mapush.simulator.isaacgym.assets --to '{tmp_path}'" in text
     assert "MAPUSH_ASSETS" in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,6 +108,19 @@ def signal_before(
 
 def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_trainer_stopped_by_hand_says_how_to_resume_in_a_line_to_paste(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("MAPUSH_JOB_ID", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name)
+    root = tmp_path / "it's mine"
+    signal_before(monkeypatch, PushEnvironment, "step", 11, terminate)
+    assert train(root) == 75
+    said = capsys.readouterr().out.rpartition("resume with: ")[2]
+    run = ("--run", only_run(root).name)
+    assert shlex.split(said) == ["python", "-m", "mapush.train", *run, "--root", str(root)]
 
 
 def test_a_signal_is_one_line_and_so_is_going_on(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Mapping, Optional
 
+from mapush.arguments import command_line
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.files import make_directory, write_atomically
 
@@ -144,10 +145,8 @@ def _git(folder: str, *words: str) -> None:
 
 
 def _how_to_get(directory: Path) -> str:
-    return (
-        f"python -m mapush.simulator.isaacgym.assets --to {directory} fetches it, or set "
-        f"{VARIABLE} to a directory that has it"
-    )
+    fetch_it = command_line("mapush.simulator.isaacgym.assets", "--to", str(directory))
+    return f"{fetch_it} fetches it, or set {VARIABLE} to a directory that has it"
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

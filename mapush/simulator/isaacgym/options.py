@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Dict
 
+from mapush.arguments import read_whole_number
 from mapush.errors import RequestError
 
 
@@ -50,7 +51,7 @@ def parse(text: str) -> Options:
         lowest, highest = known[name].metadata["range"]
         whole = isinstance(known[name].default, int)
         try:
-            number = int(value) if whole else float(value)
+            number = read_whole_number(value) if whole else float(value)
         except ValueError:
             number = None
         if number is None or not lowest <= number <= highest:

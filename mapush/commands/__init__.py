@@ -1,0 +1,1 @@
+"""What the commands do: arguments in, one call, exit code out."""
