@@ -1,7 +1,5 @@
 """The few exceptions that become one line on stderr and an exit code."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import itertools

@@ -28,13 +28,13 @@ ALLOWED: Dict[str, Set[str]] = {
         *GROUND,
         *("task", "results", "checkpoint", "learner", "simulator", "environment", "evaluation"),
     },
-    "job": {*GROUND, "task", "results", "checkpoint"},
-    "overview": {*GROUND, "task", "results", "checkpoint", "evaluation"},
+    "launch": {*GROUND, "task", "results", "checkpoint", "learner", "training"},
+    "overview": {*GROUND, "task", "results", "checkpoint", "evaluation", "launch"},
     "export": {
         *GROUND,
         *("task", "results", "checkpoint", "learner", "evaluation", "overview"),
     },
-    "diagnosis": {*GROUND, "simulator", "results", "checkpoint", "learner", "training", "job"},
+    "diagnosis": {*GROUND, "simulator", "results", "checkpoint", "learner", "training", "launch"},
 }
 COMMANDS = {path.stem for path in (PACKAGE / "commands").glob("[!_]*.py")}
 LINES = 400
@@ -114,7 +114,7 @@ def test_files_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["job", "overview", "diagnosis", "results", "task", "checkpoint/store.py"]
+    "package", ["launch", "overview", "diagnosis", "results", "task", "checkpoint/store.py"]
 )
 def test_what_a_login_node_runs_imports_no_torch(package: str) -> None:
     place = PACKAGE / package

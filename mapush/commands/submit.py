@@ -11,24 +11,24 @@ from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
-from mapush.arguments import NUMBERS, Parser, given, unknown_option
-from mapush.commands.train import build_parser as trainer_parser
+from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
-from mapush.job import slurm
-from mapush.job.dispatch import Member, Order, rehearse, send
-from mapush.job.folder import JobFolder, find_job
-from mapush.job.follow import wait
-from mapush.job.notice import ended, sent
-from mapush.job.profile import Profile, load_profile
-from mapush.job.profile_options import add_profile, profile_changes
-from mapush.job.request import LOCAL, SLURM
-from mapush.learner.recipe import Recipe, build_recipe
+from mapush.launch.check import check_member, settled
+from mapush.launch.follow import wait
+from mapush.launch.jobs import JobFolder, find_job
+from mapush.launch.node import slurm
+from mapush.launch.notice import ended, sent
+from mapush.launch.profile import DEFAULT, Profile, load_profile
+from mapush.launch.profile_options import add_profile, profile_changes
+from mapush.launch.request import LOCAL, SLURM, JobRequest
+from mapush.launch.send import Member, Submission, rehearse, send
+from mapush.results import record
 from mapush.results.directory import find_by_job
-from mapush.results.name import check_plain
-from mapush.task import load_task, task_folder
-from mapush.training.settings import Settings, build_settings
+from mapush.simulator import uses_gpu
+from mapush.training.options import build_parser as trainer_parser
+from mapush.training.settings import Settings
 
 DETACHED = 130  # what a shell says of a command that Ctrl-C ended: the jobs go on
 _AT_ONCE = 4  # members of an array on a cluster unless --max-running says otherwise
@@ -47,19 +47,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    order = _order(options, passed)
+    submission = _submission(options, passed)
     if options.dry_run:
-        sys.stdout.write(rehearse(order))
+        sys.stdout.write(rehearse(submission))
         return EXIT_COMPLETE
-    for line in _remarks(order, options):
+    for line in _remarks(submission, options):
         say(line)
-    places = send(order)
-    for line in sent(places, order):
+    places = send(submission)
+    for line in sent(places, submission):
         say(line)
     if not options.wait:
         return EXIT_COMPLETE
     try:
-        outcomes = wait(places, order.root, console)
+        outcomes = wait(places, submission.root, console)
     except KeyboardInterrupt:
         say("\nthe job goes on; `cancel` above ends it")
         return DETACHED
@@ -69,7 +69,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             for line in ended(place, outcome):
                 print(line, file=sys.stderr)  # noqa: T201
             continue
-        for line in _achieved(order.root, place.job_id):
+        for line in _achieved(submission.root, place.job_id):
             say(line)
     return max(outcome.exit_code for outcome in outcomes.values())
 
@@ -93,7 +93,8 @@ def _parser() -> Parser:
     what.add_argument(
         "--job-id",
         metavar="JOB",
-        help="go on with the run of an earlier job, by its name or SLURM's id, with its options",
+        help="submit an earlier job again, by its name or SLURM's id: it resumes its run with all "
+        "that it asked for, of the cluster too; further options win",
     )
     what.add_argument(
         "--again",
@@ -113,9 +114,7 @@ def _parser() -> Parser:
         default="auto",
         help="what runs the jobs; auto is slurm where sbatch is there (default: auto)",
     )
-    where.add_argument(
-        "--gpus", type=int, default=0, metavar="N", help="GPUs per node, 0 or 1 (default: 0)"
-    )
+    where.add_argument("--gpus", type=int, metavar="N", help="GPUs per node, 0 or 1 (default: 0)")
     where.add_argument("--nodes", type=int, default=1, metavar="M", help="nodes (default: 1)")
     where.add_argument(
         "--max-running",
@@ -141,13 +140,13 @@ def _parser() -> Parser:
     how.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the batch script, or the command on this machine, and do nothing",
+        help="print the batch script and what runs on the node, and do nothing",
     )
     add_profile(parser.add_argument_group("what to ask the cluster for"))
     return parser
 
 
-def _order(options: argparse.Namespace, passed: List[str]) -> Order:
+def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     """Check what can be checked here, before anything is written."""
     root = Path(options.root).absolute()
     if ":" in str(root):
@@ -155,31 +154,40 @@ def _order(options: argparse.Namespace, passed: List[str]) -> Order:
             f"--root {str(root)!r}: Python cannot import from a path with a colon, and the job's "
             "code lies there; choose another directory"
         )
-    cluster = options.cluster
-    if cluster == "auto":
-        cluster = SLURM if slurm.is_there() else LOCAL
-    if cluster == SLURM and not slurm.is_there():
-        raise RequestError("--cluster slurm: there is no sbatch here; submit on a login node")
-    if options.gpus not in (0, 1) or options.nodes != 1:
+    job = find_job(root, options.job_id) if options.job_id else None
+    known = job.asked() if job is not None else None
+    cluster = _cluster(options.cluster, known)
+    gpus = options.gpus
+    if gpus is None:
+        gpus = (known.gpus if known is not None else 0) or 0
+    if gpus not in (0, 1) or options.nodes != 1:
         raise RequestError(
-            f"--gpus {options.gpus} --nodes {options.nodes}: a run trains on one GPU of one node "
+            f"--gpus {gpus} --nodes {options.nodes}: a run trains on one GPU of one node "
             "at most; ask for several runs with --seeds or several --exp"
         )
     if shutil.which("bash") is None:
         raise RequestError("bash: not found, and train.sh needs it; install bash")
-    job, members = _members(options, _settled(passed, root), root)
     at_once = options.max_running
     if at_once is None:
         at_once = _AT_ONCE if cluster == SLURM else max((os.cpu_count() or 1) // _CORES_PER_JOB, 1)
     if at_once < 1:
         raise RequestError(f"--max-running {at_once}: at least 1")
-    return Order(
+    changes = profile_changes(options)
+    if job is not None and known is not None:
+        members = [_again(options, job, known, settled(passed), root)]
+        profile = load_profile(options.profile, changes, known.profile.model_dump())
+        python = changes.get("python") or known.python
+    else:
+        members = _members(options, settled(passed))
+        profile = load_profile(options.profile or DEFAULT, changes)
+        python = profile.python or sys.executable
+    return Submission(
         root=root,
         members=tuple(members),
-        profile=load_profile(options.profile, profile_changes(options)),
+        profile=profile,
         cluster=cluster,
-        gpus=options.gpus,
-        nodes=options.nodes,
+        python=python,
+        gpus=gpus,
         at_once=at_once,
         after=tuple(options.after),
         job=job,
@@ -187,18 +195,54 @@ def _order(options: argparse.Namespace, passed: List[str]) -> Order:
     )
 
 
-def _members(
-    options: argparse.Namespace, passed: Tuple[str, ...], root: Path
-) -> Tuple[Optional[JobFolder], List[Member]]:
-    """The runs to train, and the earlier job if it is to go on."""
+def _cluster(wanted: str, known: Optional[JobRequest]) -> str:
+    """What runs the jobs."""
+    has_slurm = slurm.find("sbatch") is not None
+    if wanted == "auto" and known is not None:
+        wanted = known.cluster
+    if wanted == "auto":
+        return SLURM if has_slurm else LOCAL
+    if wanted == SLURM and not has_slurm:
+        raise RequestError("--cluster slurm: there is no sbatch here; submit on a login node")
+    return wanted
+
+
+def _again(
+    options: argparse.Namespace,
+    job: JobFolder,
+    known: JobRequest,
+    passed: Tuple[str, ...],
+    root: Path,
+) -> Member:
+    """The run of an earlier job; further options win over those it had."""
     exps: List[str] = options.exp or []
-    job = find_job(root, options.job_id) if options.job_id else None
-    if job is not None:
-        known = job.request()
-        if options.seeds or (exps and exps != [known.exp]):
-            raise RequestError(f"--job-id {options.job_id}: is one run, of --exp {known.exp}")
-        own = known.arguments[2:] if known.arguments[:1] == ("--root",) else known.arguments
-        return job, [_member(known.exp, (*own, *passed))]
+    if options.seeds or (exps and exps != [known.exp]):
+        raise RequestError(f"--job-id {options.job_id}: is one run, of --exp {known.exp}")
+    own = known.arguments[2:] if known.arguments[:1] == ("--root",) else known.arguments
+    run = find_by_job(root, job.job_id)
+    if run is not None and passed:
+        if run.read().status == record.COMPLETE:
+            last = max(run.checkpoints.glob("rl_model_*_steps"), key=_step).name
+            raise RequestError(
+                f"--job-id {options.job_id}: its run {run.name} is complete; to train on from it: "
+                + command_line(
+                    *("mapush.submit", "--exp", known.exp, *passed),
+                    *("--checkpoint", str(run.checkpoints / last / "module.pt")),
+                    root=root,
+                )
+            )
+        # Another request is another run, unless the run is named.
+        passed = (*passed, "--run", run.name)
+    return check_member(known.exp, (*own, *passed))
+
+
+def _step(path: Path) -> int:
+    return int(path.name.split("_")[2])
+
+
+def _members(options: argparse.Namespace, passed: Tuple[str, ...]) -> List[Member]:
+    """The runs to train."""
+    exps: List[str] = options.exp or []
     if not exps:
         raise RequestError("--exp is missing; see python -m mapush.submit --help")
     seeds: List[Tuple[str, ...]] = [("--seed", str(seed)) for seed in options.seeds or ()] or [()]
@@ -207,69 +251,46 @@ def _members(
         raise RequestError("--seed and --seeds: give one of them")
     several = len(exps) * len(seeds) > 1
     if several and "--run" in words:
-        raise RequestError(
-            "--run: only one job can go on with a run; give one --exp and no --seeds"
-        )
+        raise RequestError("--run: only one job can resume a run; give one --exp and no --seeds")
     if len(exps) > 1 and "--exp_name" in words:
         raise RequestError("--exp_name: several --exp would get the same name; submit them apart")
     wanted = [(exp, seed) for exp in exps for seed in seeds]
     if len(set(wanted)) < len(wanted):
         raise RequestError("--exp, --seeds: one is given twice; each run is trained once")
-    return None, [_member(exp, (*passed, *seed)) for exp, seed in wanted]
+    return [check_member(exp, (*passed, *seed)) for exp, seed in wanted]
 
 
-def _settled(passed: List[str], root: Path) -> Tuple[str, ...]:
-    """The trainer's options with paths in full, since the job runs in a directory of its own."""
-    words = list(passed)
-    for index, word in enumerate(words):
-        name, mark, value = word.partition("=")
-        if name not in ("--checkpoint", "--run"):
-            continue
-        place = index if mark else index + 1
-        if not mark and place == len(words):
-            continue  # the trainer's parser says what is missing
-        value = value if mark else words[place]
-        if name == "--checkpoint" or Path(value).is_dir():
-            full = str(Path(value).absolute())
-            words[place] = f"{name}={full}" if mark else full
-    return tuple(words)
-
-
-def _member(exp: str, arguments: Tuple[str, ...]) -> Member:
-    folder = task_folder(exp)
-    load_task(folder)
-    script = folder / "train.sh"
-    if not script.is_file():
-        raise RequestError(f"{script}: is missing; a task folder holds config.py and train.sh")
-    trainer = trainer_parser().parse_args(list(arguments))
-    values = {"exp": exp, "exp_name": exp, **given(trainer, Settings)}
-    check_plain("--exp_name", values["exp_name"])
-    settings = build_settings(values)
-    build_recipe(settings.recipe, given(trainer, Recipe))
-    if trainer.checkpoint is not None and not trainer.checkpoint.exists():
-        raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
-    return Member(exp, folder, arguments)
-
-
-def _remarks(order: Order, options: argparse.Namespace) -> List[str]:
+def _remarks(submission: Submission, options: argparse.Namespace) -> List[str]:
     """What a user may not expect of where the jobs run."""
     lines = []
-    if order.gpus:
-        there = ""
-        if order.cluster == LOCAL and not any(Path("/dev").glob("nvidia[0-9]*")):
-            there = "this machine has no GPU: "
-        lines.append(
-            f"{there}the embedded simulator runs on the CPU, --gpus {order.gpus} changes nothing"
-        )
+    if submission.gpus:
+        words = list(submission.members[0].arguments)
+        simulator = getattr(trainer_parser().parse_args(words), "sim", Settings.sim)
+        if not uses_gpu(simulator):
+            lines.append(
+                f"--sim {simulator} runs on the CPU: --gpus {submission.gpus} changes nothing"
+            )
+        elif submission.cluster == LOCAL and not any(Path("/dev").glob("nvidia[0-9]*")):
+            lines.append(f"this machine has no GPU, and --sim {simulator} needs one")
     asked = [name for name in vars(options) if name in _SLURM_ONLY]
-    if order.cluster == LOCAL and asked:
+    if submission.cluster == LOCAL and asked:
         flags = ", ".join(f"--{name[8:].replace('_', '-')}" for name in asked)
         lines.append(f"this machine runs the job itself: {flags} changes nothing")
+    given = [f"{n}={v}" for n, v in sorted(os.environ.items()) if _is_for_sbatch(n)]
+    if submission.cluster == SLURM and given:
+        lines.append(
+            f"not taken from the environment: {', '.join(given)}; the profile and the options say "
+            "what the job asks for"
+        )
     return lines
 
 
+def _is_for_sbatch(name: str) -> bool:
+    return name.startswith("SBATCH_") and slurm.is_foreign(name)
+
+
 _EVERYWHERE = (
-    *("container", "runtime", "binds", "python"),
+    *("container", "runtime", "binds", "python", "modules", "setup", "requeue"),
     *("max_failures", "max_idle", "failure_wait"),
 )
 _SLURM_ONLY = {f"profile_{name}" for name in Profile.model_fields if name not in _EVERYWHERE}

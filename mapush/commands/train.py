@@ -3,57 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import NUMBERS, Parser, add_fields, add_root, given, truth
+from mapush.arguments import given
 from mapush.learner.recipe import Recipe
 from mapush.simulator.isaacgym.imports import load_before_torch
 from mapush.training.interruption import SignalFlag
+from mapush.training.options import build_parser
 from mapush.training.settings import Settings
-
-
-def build_parser() -> Parser:
-    """The command's options."""
-    parser = Parser(
-        prog="mapush.train",
-        description="Train a pushing policy in the foreground. Exit code 0: complete; 75: stopped "
-        "by a signal with a durable checkpoint, run it again; 2: the request is wrong.",
-        epilog=NUMBERS,
-    )
-    add_fields(parser.add_argument_group("the run"), Settings, skip=("changes",))
-    start = parser.add_argument_group("where it starts")
-    start.add_argument(
-        "--checkpoint",
-        type=Path,
-        metavar="PATH",
-        help="module.pt that a new run starts from; steps count on from its own",
-    )
-    start.add_argument(
-        "--run",
-        metavar="NAME",
-        help="go on with this run, from its newest valid checkpoint; its job's id names it too",
-    )
-    add_root(start)
-    start.add_argument(
-        "--use_tensorboard",
-        type=truth,
-        nargs="?",
-        const=True,
-        default=True,
-        metavar="BOOL",
-        help="write TensorBoard scalars (default: true)",
-    )
-    start.add_argument(
-        "--headless", action="store_true", help="accepted; training never opens a window"
-    )
-    add_fields(
-        parser.add_argument_group(
-            "hyper-parameters", "Defaults are those of --recipe default; --recipe changes them."
-        ),
-        Recipe,
-    )
-    return parser
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

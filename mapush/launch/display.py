@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from mapush.job.progress import Progress
+from mapush.launch.progress import Progress
 
 _LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 # What tells a user who waits nothing: a trainer's own progress where it has no terminal, which the

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from rich.console import Console
 
 from mapush.errors import EXIT_FAILURE, MapushError
-from mapush.job import attempts, slurm
-from mapush.job.display import Display
-from mapush.job.folder import STARTING_SECONDS, JobFolder
-from mapush.job.progress import read_progress
-from mapush.job.request import SLURM, JobRequest, Outcome
+from mapush.launch.display import Display
+from mapush.launch.jobs import STARTING_SECONDS, JobFolder
+from mapush.launch.node import slurm
+from mapush.launch.node.folder import Outcome
+from mapush.launch.notice import resume_command
+from mapush.launch.progress import read_progress
+from mapush.launch.request import SLURM, JobRequest
 from mapush.results.directory import find_by_job
 from mapush.results.run import RunDirectory
 
@@ -50,7 +53,7 @@ def wait(places: Sequence[JobFolder], root: Path, console: Console) -> Dict[str,
         How each ended, by its name.
     """
     ended: Dict[str, Outcome] = {}
-    with Display(console, {place.job_id: _label(place.request()) for place in places}) as display:
+    with Display(console, {place.job_id: place.asked().label for place in places}) as display:
         watches = [_Watch(place, root, display) for place in places]
         while True:
             for watch in watches:
@@ -70,7 +73,7 @@ class _Watch:
         self.place = place
         self._root = root
         self._display = display
-        self._request = place.request()
+        self._request = place.asked()
         self._run: Optional[RunDirectory] = None
         self._began = time.monotonic()
         self._looked = self._searched = -_LOOK_SECONDS
@@ -113,7 +116,7 @@ class _Watch:
             return None
         self._looked = now
         try:
-            state = slurm.job_state(self.place.slurm_id())
+            state = slurm.job(self.place.slurm_id())
         except MapushError as error:
             self._display.status(self.place.job_id, str(error))
             return None
@@ -144,39 +147,32 @@ def _local_fault(place: JobFolder, seconds: float) -> Optional[Outcome]:
     is_gone = not place.is_running() if place.has_started() else seconds > STARTING_SECONDS
     if not is_gone or place.outcome() is not None:
         return None
-    again = f"see {place.path}, and submit with --job-id {place.job_id} to go on"
+    again = f"see {place.path}; to resume: {resume_command(place)}"
     return Outcome(EXIT_FAILURE, f"the process that ran job {place.job_id} is gone", again)
 
 
-def _slurm_fault(place: JobFolder, request: JobRequest, state: slurm.JobState) -> Outcome:
-    known = f"SLURM job {place.slurm_id()} has ended ({state.name}"
-    known += f", {state.reason})" if state.reason not in ("", "None") else ")"
-    nodes = f" on {state.nodes}" if state.nodes not in ("", "(null)") else ""
+def _slurm_fault(place: JobFolder, request: JobRequest, state: slurm.Job) -> Outcome:
+    known = f"SLURM job {place.slurm_id()} has ended ({state.state}"
+    known += f", {state.reason})" if state.reason else ")"
+    nodes = f" on {state.nodes}" if state.nodes else ""
     if state.reason == "DependencyNeverSatisfied":
         why = "the job that it comes after did not complete"
-    elif state.name == "CANCELLED":
-        why = f"it was cancelled; to go on, submit with --job-id {place.job_id}"
-    elif not attempts.read(place.attempts).starts:
+    elif state.state == "CANCELLED":
+        why = f"it was cancelled; to resume: {resume_command(place)}"
+    elif not place.ledger().starts:
         why = f"it said nothing{nodes}; does that node see {request.root}, where its log is?"
     else:
-        why = f"see {place.output}; to go on, submit with --job-id {place.job_id}"
+        why = f"see {place.output}; to resume: {resume_command(place)}"
     return Outcome(EXIT_FAILURE, known, why)
 
 
-def _status(state: slurm.JobState) -> str:
-    if state.name == "PENDING":
-        when = f", to start about {state.start[5:16].replace('T', ' ')}"
-        why = state.reason.replace("None", "")
-        why += when if state.start[:1].isdecimal() else ""
+def _status(state: slurm.Job) -> str:
+    if state.state == "PENDING":
+        why = state.reason
+        if state.start is not None:
+            why += f", to start about {datetime.fromtimestamp(state.start):%m-%d %H:%M}"
         return f"queued ({why.strip(', ')})" if why else "queued"
-    return state.name.lower()
-
-
-def _label(request: JobRequest) -> str:
-    """What tells the members of an array apart: experiment and seed."""
-    words = request.arguments
-    seeds = [value for word, value in zip(words, words[1:]) if word == "--seed"]
-    return f"{request.exp} seed {seeds[-1]}" if seeds else request.exp
+    return state.state.lower()
 
 
 def _unsaid(_: str) -> None:

@@ -238,4 +238,3 @@ def _submitted(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-

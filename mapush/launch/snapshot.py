@@ -15,6 +15,7 @@ from typing import Dict, Iterable, Iterator
 
 from mapush.errors import RequestError, StorageError
 from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
+from mapush.launch.request import CodeCopy
 
 _PROJECT = Path(__file__).resolve().parents[2]
 # What a job runs besides its tasks.
@@ -22,7 +23,7 @@ _PARTS = ("mapush", "job")
 _NAME_LENGTH = 16
 
 
-def take(parent: Path, tasks: Iterable[Path]) -> Path:
+def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
     """Copy the project's code and some task folders, unless such a copy is there already.
 
     Args:
@@ -39,11 +40,12 @@ def take(parent: Path, tasks: Iterable[Path]) -> Path:
     """
     files = _files(tasks)
     name = _digest(files)
+    copy = CodeCopy(path=str(parent / name), hash=name)
     target = parent / name
     make_directory(parent)
     with storage_errors(target):
         if _is_whole(target, name):
-            return target
+            return copy
         temporary = hidden_sibling(target)
         try:
             for relative, source in files.items():
@@ -63,12 +65,13 @@ def take(parent: Path, tasks: Iterable[Path]) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         fsync_directory(parent)
-    return target
+    return copy
 
 
-def place(parent: Path, tasks: Iterable[Path]) -> Path:
-    """Where `take` would copy to; nothing is written."""
-    return parent / _digest(_files(tasks))
+def place(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
+    """What `take` would return; nothing is written."""
+    name = _digest(_files(tasks))
+    return CodeCopy(path=str(parent / name), hash=name)
 
 
 def _is_whole(target: Path, name: str) -> bool:

@@ -7,6 +7,7 @@ import re
 import socket
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
 from mapush.launch.node.folder import Folder, Outcome
 from mapush.launch.node.log import say, speak_into
@@ -57,7 +58,7 @@ def adopt(
     _remark(known)
     root = os.path.join(project, _root(arguments) or known.get("MAPUSH_ROOT") or "")
     if place.nodes > 1:
-        _refuse("{} nodes: a run trains on one; ask sbatch for --nodes=1".format(place.nodes))
+        _refuse(f"{place.nodes} nodes: a run trains on one; ask sbatch for --nodes=1")
     folder = _folder(os.path.join(os.path.normpath(root), "log", "submit"), place)
     say("mapush: the log of this job is {}".format(folder.file("job.log")))
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -86,25 +87,25 @@ def _ended(code: int, folder: Folder, said: str, place: Slurm) -> Refused:
     if verdict.is_interruption(code):
         if place.standing() == OURS:
             place.again(0.0)
-        return Refused(verdict.RUN_AGAIN)
-    say("mapush: " + (said or "the request could not be checked (exit code {})".format(code)))
+        return Refused(EXIT_RUN_AGAIN)
+    say("mapush: " + (said or f"the request could not be checked (exit code {code})"))
     with contextlib.suppress(OSError):
-        folder.write_outcome(Outcome(verdict.WRONG_REQUEST, "the request was refused", said))
-    return Refused(verdict.WRONG_REQUEST)
+        folder.write_outcome(Outcome(EXIT_BAD_REQUEST, "the request was refused", said))
+    return Refused(EXIT_BAD_REQUEST)
 
 
 def _refuse(line: str) -> None:
     say("mapush: " + line)
-    raise Refused(verdict.WRONG_REQUEST)
+    raise Refused(EXIT_BAD_REQUEST)
 
 
 def _remark(environment: Mapping[str, str]) -> None:
-    """sbatch takes such variables over the lines of its script, and below its command line."""
+    """Sbatch takes such variables over the lines of its script, and below its command line."""
     given = sorted(name for name in environment if name.startswith("SBATCH_"))
     given = [name for name in given if name != "SBATCH_CLUSTERS"]
     if given:
-        what = ", ".join("{}={}".format(name, environment[name]) for name in given)
-        say("sbatch has taken from the environment: {}".format(what))
+        what = ", ".join(f"{name}={environment[name]}" for name in given)
+        say(f"sbatch has taken from the environment: {what}")
 
 
 def _root(arguments: Sequence[str]) -> str:
@@ -134,14 +135,14 @@ def _folder(parent: str, place: Slurm) -> Folder:
                 return Folder(max(found, key=lambda path: os.stat(path).st_mtime))
         count = 0
         while True:
-            path = name + (".{:03d}".format(count) if count else "") + end
+            path = name + (f".{count:03d}" if count else "") + end
             with contextlib.suppress(FileExistsError):
                 os.mkdir(path)
                 return Folder(path)
             count += 1
     except OSError as error:
         host = socket.gethostname()
-        _refuse("{}: cannot be made on {} ({}); does this node see --root?".format(parent, host, error))
+        _refuse(f"{parent}: cannot be made on {host} ({error}); does this node see --root?")
         raise
 
 
@@ -158,7 +159,7 @@ def _draft(
     project: str, arguments: Sequence[str], place: Slurm, environment: Mapping[str, str]
 ) -> Dict[str, Any]:
     """What is known of the request here, unchecked."""
-    profile = {}  # type: Dict[str, Any]
+    profile: Dict[str, Any] = {}
     for name in _FIELDS:
         if environment.get("MAPUSH_" + name):
             profile[name.lower()] = environment["MAPUSH_" + name]

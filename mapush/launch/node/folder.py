@@ -1,11 +1,11 @@
 """A job's folder: the request, the log, every start and end, and how the job ended.
 
-    job.json         what was asked for; written once, by `mapush.launch.request`
-    job.log          all that was said, through all restarts
-    attempts.jsonl   every start and end of a trainer, a line each
-    outcome.json     how the job ended
-    run              a link to the results directory, made by the trainer
-    slurm            SLURM's id; pid: the supervisor's process, where there is no SLURM
+job.json         what was asked for; written once, by `mapush.launch.request`
+job.log          all that was said, through all restarts
+attempts.jsonl   every start and end of a trainer, a line each
+outcome.json     how the job ended
+run              a link to the results directory, made by the trainer
+slurm            SLURM's id; pid: the supervisor's process, where there is no SLURM
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class Folder:
         with open(self.file(REQUEST), encoding="utf-8") as file:
             found = json.load(file)
         if not isinstance(found, dict):
-            raise ValueError("is a {}, not fields with values".format(type(found).__name__))
+            raise ValueError(f"is a {type(found).__name__}, not fields with values")
         return found
 
     def ledger(self) -> Ledger:
@@ -81,7 +81,8 @@ class Folder:
         Raises:
             OSError: The storage does not tell.
         """
-        starts, ended, node = 0, [], ""  # type: int, List[Attempt], str
+        starts, node = 0, ""
+        ended: List[Attempt] = []
         for line in self._lines():
             event = line.get("event")
             if event == "submit":
@@ -101,7 +102,7 @@ class Folder:
         """
         with open(self.file(ATTEMPTS), "ab") as file:
             # The line before may have been cut off by a full disk.
-            file.write("\n{}\n".format(json.dumps(dict(facts, event=event))).encode("ascii"))
+            file.write(f"\n{json.dumps(dict(facts, event=event))}\n".encode("ascii"))
 
     def outcome(self) -> Optional[Outcome]:
         """How the job ended; None while it has not, or if that cannot be read."""
@@ -173,7 +174,7 @@ def replace(path: str, data: bytes) -> None:
         OSError: The storage refuses; the old content is then untouched.
     """
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, ".{}.{}.tmp".format(name, os.getpid()))
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)

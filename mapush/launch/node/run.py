@@ -83,8 +83,10 @@ def _results_of(root: str, folder: Folder) -> Optional[str]:
     if os.path.isdir(link):
         return os.path.realpath(link)
     # A full disk may have kept the link from being made.
-    wanted = re.compile(rb"^  job_id: ['\"]?" + re.escape(os.fsencode(folder.name)) + rb"['\"]?$", re.M)
-    found = []  # type: List[Tuple[float, str]]
+    wanted = re.compile(
+        rb"^  job_id: ['\"]?" + re.escape(os.fsencode(folder.name)) + rb"['\"]?$", re.M
+    )
+    found: List[Tuple[float, str]] = []
     parent = os.path.join(root, "results")
     with contextlib.suppress(OSError):
         for name in os.listdir(parent):

@@ -67,9 +67,9 @@ class Slurm:
             found = self._ask(_QUICK_TRIES)
         except slurm.SlurmError as error:
             # Better a wrong guess at what may be another job's than no training.
-            say("{}; what the environment says of the job is believed".format(error))
+            say(f"{error}; what the environment says of the job is believed")
             array, index = (environment.get("SLURM_ARRAY_" + n) for n in ("JOB_ID", "TASK_ID"))
-            self.slurm_id = "{}_{}".format(array, index) if array and index else self.raw_id
+            self.slurm_id = f"{array}_{index}" if array and index else self.raw_id
             self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
             self.nodes, self.may_requeue, self.asked = 1, True, {}
             return
@@ -96,7 +96,7 @@ class Slurm:
         if srun is None:
             raise slurm.NoCommand("srun: not found in PATH ({})".format(environment.get("PATH")))
         options = ["--jobid=" + self.raw_id, "--nodes=1", "--ntasks=1", "--export=ALL"]
-        options += ["--unbuffered", "--kill-on-bad-exit=1", "--cpu-bind=none", "--quiet"]
+        options += ["--kill-on-bad-exit=1"]
         cpus = self._environment.get("SLURM_CPUS_ON_NODE", "")
         if cpus.isdigit():
             options.append("--cpus-per-task=" + cpus)
@@ -159,7 +159,7 @@ class Slurm:
             except slurm.SlurmError as error:
                 # A job that ends here stays ended. If SLURM is about to preempt it, SLURM requeues
                 # it by itself as long as the job stays.
-                self._say("{}; trying again".format(error))
+                self._say(f"{error}; trying again")
                 if tried + 1 < tries:
                     self._signals.sleep(_PAUSE)
                 continue
@@ -167,7 +167,7 @@ class Slurm:
             self._say("requeued")
             if wait:
                 # SLURM takes a time only once the job is requeued, and before it waits by itself.
-                begin = "StartTime=now+{:.0f}".format(wait)
+                begin = f"StartTime=now+{wait:.0f}"
                 with contextlib.suppress(slurm.SlurmError):
                     self._call("scontrol", "update", "JobId=" + self.slurm_id, begin)
             return REQUEUED
@@ -193,7 +193,7 @@ class Slurm:
             try:
                 found = slurm.job(self.raw_id, self._environment)
                 if found.state == slurm.GONE:
-                    raise slurm.SlurmError("SLURM does not know job {}".format(self.raw_id))
+                    raise slurm.SlurmError(f"SLURM does not know job {self.raw_id}")
                 return found
             except slurm.NoCommand:
                 raise  # it will not come by waiting
@@ -201,7 +201,7 @@ class Slurm:
                 if tried >= tries:
                     raise
                 if tried >= _QUICK_TRIES:
-                    self._say("{}; asking again".format(error))
+                    self._say(f"{error}; asking again")
             self._signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
 
     def _call(self, command: str, *arguments: str, **options: Any) -> None:
@@ -210,4 +210,3 @@ class Slurm:
 
 def _count(text: Optional[str]) -> int:
     return int(text) if text and text.isdigit() else 0
-

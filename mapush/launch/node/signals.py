@@ -21,8 +21,8 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.seen = []  # type: List[int]
-        self._pending = []  # type: List[int]
+        self.seen: List[int] = []
+        self._pending: List[int] = []
         self._pipe, there = os.pipe()
         for end in (self._pipe, there):
             os.set_blocking(end, False)

@@ -14,6 +14,8 @@ import subprocess
 import time
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
+from mapush.errors import MapushError
+
 SECONDS = 30.0
 """A command that has not answered by then is killed."""
 
@@ -28,7 +30,13 @@ _OF_SLURM = re.compile(
     r"|ZE_AFFINITY_MASK)$"
 )
 # Beside the PATH: where sites have SLURM's commands.
-_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/slurm/bin", "/opt/slurm/current/bin", "/usr/slurm/bin")
+_PLACES = (
+    "/usr/bin",
+    "/usr/local/bin",
+    "/opt/slurm/bin",
+    "/opt/slurm/current/bin",
+    "/usr/slurm/bin",
+)
 
 _SUBMITTED = re.compile(r"Submitted batch job (\d+)")
 _BARE = re.compile(r"^\s*(\d+)(?:;\S*)?\s*$", re.MULTILINE)
@@ -44,10 +52,14 @@ _OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL
 _OVER += ("PREEMPTED", "REVOKED", "TIMEOUT")
 GONE = "GONE"
 
-_Answer = NamedTuple("_Answer", [("code", Optional[int]), ("out", str), ("err", str)])
+
+class _Answer(NamedTuple):
+    code: Optional[int]
+    out: str
+    err: str
 
 
-class SlurmError(Exception):
+class SlurmError(MapushError):
     """SLURM has not done what it was asked; the text is one line that says why."""
 
 
@@ -104,7 +116,7 @@ def call(
     command: str,
     *arguments: str,
     seconds: float = SECONDS,
-    environment: Optional[Mapping[str, str]] = None
+    environment: Optional[Mapping[str, str]] = None,
 ) -> str:
     """What one of SLURM's commands prints.
 
@@ -122,7 +134,7 @@ def call(
     program = find(command, given)
     if program is None:
         where = given.get("PATH", os.defpath)
-        raise NoCommand("{}: not found in PATH ({})".format(command, where))
+        raise NoCommand(f"{command}: not found in PATH ({where})")
     # One time zone and one language, whatever the user has.
     own = dict(clean(given), LC_ALL="C", TZ="UTC")
     libraries = own.pop("LD_LIBRARY_PATH", None)
@@ -130,9 +142,9 @@ def call(
     if answer.code == 127 and libraries is not None:
         answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
     if answer.code is None:
-        raise SlurmError("{}: no answer in {:.0f} s".format(command, seconds))
+        raise SlurmError(f"{command}: no answer in {seconds:.0f} s")
     if answer.code:
-        raise SlurmError("{}: {}".format(command, complaint(answer.err or answer.out)))
+        raise SlurmError(f"{command}: {complaint(answer.err or answer.out)}")
     return answer.out
 
 
@@ -161,7 +173,7 @@ def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
         raise
     found = _parsed(answer, slurm_id)
     if found is None:
-        raise SlurmError("scontrol show job {}: {}".format(slurm_id, complaint(answer)[:200]))
+        raise SlurmError(f"scontrol show job {slurm_id}: {complaint(answer)[:200]}")
     return found
 
 
@@ -213,7 +225,7 @@ def seconds_of(text: str) -> Optional[float]:
 
 def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
     """The wanted job of what `scontrol show job` prints; an array's own id shows all its members."""
-    records = []  # type: List[Tuple[Tuple[str, str, str], Dict[str, str]]]
+    records: List[Tuple[Tuple[str, str, str], Dict[str, str]]] = []
     for line in answer.splitlines():
         name = _NAME.match(line)
         if name:
@@ -222,7 +234,7 @@ def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
             for key, value in _FIELD.findall(line):
                 records[-1][1].setdefault(key, value)
     for (own, array, index), fields in records:
-        member = "{}_{}".format(array, index) if array and index.isdigit() else own
+        member = f"{array}_{index}" if array and index.isdigit() else own
         if slurm_id not in (own, member) or "JobState" not in fields:
             continue
         return Job(
@@ -271,7 +283,7 @@ def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answ
     )
     try:
         out, err = process.communicate(timeout=seconds)
-        code = process.returncode  # type: Optional[int]
+        code: Optional[int] = process.returncode
     except subprocess.TimeoutExpired:
         code, out, err = None, b"", b""
     finally:

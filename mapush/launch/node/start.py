@@ -1,7 +1,7 @@
 """The program of a job's node, by whatever Python 3.6 or newer there is.
 
-    python3 -I -S -B start.py supervise ...     see `supervisor.main`
-    python3 -I -S -B start.py step COMMAND...   become the command, in the user's environment
+python3 -I -S -B start.py supervise ...     see `supervisor.main`
+python3 -I -S -B start.py step COMMAND...   become the command, in the user's environment
 """
 
 import os

@@ -10,6 +10,7 @@ import socket
 import sys
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
 from mapush.launch.node.adoption import Refused, adopt
 from mapush.launch.node.folder import PROCESS, Folder, Outcome, replace
@@ -72,12 +73,12 @@ class Supervisor:
             starts = self._folder.ledger().starts
             self._folder.note("start", node=self._node, slurm=self._place.slurm_id)
         except OSError as error:
-            say("this start could not be written down: {}".format(error))
+            say(f"this start could not be written down: {error}")
         # A full disk may have kept some starts from being written down.
         restart = max(starts, self._place.restarts)
-        job = ", SLURM job {}, requeued {} times".format(self._place.slurm_id, self._place.restarts)
+        job = f", SLURM job {self._place.slurm_id}, requeued {self._place.restarts} times"
         where = "{}{}".format(self._node, job if self._place.slurm_id else "")
-        say("start {} on {}".format(restart + 1, where))
+        say(f"start {restart + 1} on {where}")
         return begin, restart
 
     def _train(self, restart: int) -> int:
@@ -96,7 +97,7 @@ class Supervisor:
         try:
             child = self._place.start(words, environment, self._request["code"]["path"])
         except (OSError, slurm.SlurmError) as error:
-            say("mapush: the trainer cannot be started: {}".format(error))
+            say(f"mapush: the trainer cannot be started: {error}")
             return 126
         while child.code is None:
             for number in self._signals.take():
@@ -107,9 +108,9 @@ class Supervisor:
     def _settle(self, code: int, begin: int) -> Optional[int]:
         """Judge the trainer's end and do what follows; None if it is to be started again here."""
         run = Run(self._request["root"], self._folder)
-        if code == verdict.COMPLETE and not run.is_complete:
+        if code == EXIT_COMPLETE and not run.is_complete:
             # srun says 0 where the node's slurmd was killed under it.
-            code = verdict.FAILURE
+            code = EXIT_FAILURE
         attempt = Attempt(code, run.step)
         found, if_cancelled = self._decide(attempt, False), self._decide(attempt, True)
         # A verdict that does not depend on the scheduler does not wait for it.
@@ -117,13 +118,13 @@ class Supervisor:
         if standing == REQUEUED:
             # The code says nothing then, so it is no attempt that counts.
             say("the trainer has ended and SLURM has requeued the job")
-            return verdict.RUN_AGAIN
+            return EXIT_RUN_AGAIN
         if standing == CANCELLED:
             found = if_cancelled
         said = self._folder.last_words(begin)
         with _tolerated("the end of the trainer"):
             self._folder.note("end", code=code, step=attempt.step)
-        say("start {}: {}: {}".format(self._count(), found.reason, found.action.value))
+        say(f"start {self._count()}: {found.reason}: {found.action.value}")
         if found.action is Action.RESTART:
             standing = self._place.again(found.wait)
             if standing == OURS:
@@ -139,7 +140,7 @@ class Supervisor:
         return found.exit_code
 
     def _decide(self, attempt: Attempt, cancelled: bool) -> Verdict:
-        before = []  # type: List[Attempt]
+        before: List[Attempt] = []
         with contextlib.suppress(OSError):
             before = self._folder.ledger().ended
         return verdict.decide([*before, attempt], cancelled, self._policy)
@@ -156,9 +157,9 @@ class Supervisor:
         if cancelled:
             with _tolerated("that the run is cancelled"):
                 run.mark_cancelled()
-        if found.action is Action.GIVE_UP and found.exit_code != verdict.WRONG_REQUEST:
+        if found.action is Action.GIVE_UP and found.exit_code != EXIT_BAD_REQUEST:
             root = trainer.quoted(self._request["root"])
-            say("to resume: python -m mapush.submit --root {} --job-id {}".format(root, self._folder.name))
+            say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.name}")
 
 
 def main(words: Sequence[str]) -> int:
@@ -173,14 +174,14 @@ def main(words: Sequence[str]) -> int:
     environment = trainer.put_aside(os.environ)
     how, path = words[0], words[1]
     if how == "--here":
-        place = Here(signals)  # type: Union[Here, Slurm]
+        place: Union[Here, Slurm] = Here(signals)
     else:
         place = Slurm(environment, signals, say)
     try:
         if isinstance(place, Slurm) and how == "--project":
             folder = adopt(path, words[2:], place, environment, signals)
         elif isinstance(place, Slurm) and place.index is not None:
-            folder = Folder("{}_{}".format(path, place.index))
+            folder = Folder(f"{path}_{place.index}")
         else:
             folder = Folder(path)
         if how == "--here":
@@ -191,8 +192,8 @@ def main(words: Sequence[str]) -> int:
         return error.code
     except (OSError, ValueError) as error:
         where = socket.gethostname()
-        say("mapush: {}: cannot be read on {} ({}); does this node see it?".format(path, where, error))
-        return verdict.WRONG_REQUEST
+        say(f"mapush: {path}: cannot be read on {where} ({error}); does this node see it?")
+        return EXIT_BAD_REQUEST
     return Supervisor(folder, request, place, signals, environment).run()
 
 
@@ -202,4 +203,4 @@ def _tolerated(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        say("{} could not be written down: {}".format(what, error))
+        say(f"{what} could not be written down: {error}")

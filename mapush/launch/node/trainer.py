@@ -126,4 +126,3 @@ def _is_function(name: str, value: str) -> bool:
 def quoted(text: str) -> str:
     """A word for a shell."""
     return "'" + text.replace("'", "'\\''") + "'"
-

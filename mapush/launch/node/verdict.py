@@ -8,11 +8,7 @@ import enum
 import signal
 from typing import List, NamedTuple, Sequence
 
-# The contract's exit codes; `mapush.errors` has them for everything that is no supervisor.
-COMPLETE = 0
-FAILURE = 1
-WRONG_REQUEST = 2
-RUN_AGAIN = 75
+from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 
 SET_UP_ENDED = 78
 """Of the child shell: a set-up line has ended it, so no trainer was started (EX_CONFIG)."""
@@ -83,21 +79,21 @@ def decide(
     last = attempts[-1]
     ended = describe(last.exit_code)
     own_code = shell_code(last.exit_code)
-    if last.exit_code == COMPLETE:
-        return Verdict(Action.DONE, COMPLETE, ended)
-    if last.exit_code == WRONG_REQUEST or last.exit_code in _NOT_STARTED:
+    if last.exit_code == EXIT_COMPLETE:
+        return Verdict(Action.DONE, EXIT_COMPLETE, ended)
+    if last.exit_code == EXIT_BAD_REQUEST or last.exit_code in _NOT_STARTED:
         return Verdict(Action.GIVE_UP, own_code, ended)
     if last.exit_code == SET_UP_ENDED and len(attempts) == 1:
-        return Verdict(Action.GIVE_UP, WRONG_REQUEST, ended)
+        return Verdict(Action.GIVE_UP, EXIT_BAD_REQUEST, ended)
     if cancelled:
-        reason = "cancelled, with the checkpoint of step {:,}".format(last.step)
+        reason = f"cancelled, with the checkpoint of step {last.step:,}"
         return Verdict(Action.GIVE_UP, own_code, reason)
     idle = _idle_attempts(attempts)
     idle_failures = sum(not is_interruption(attempt.exit_code) for attempt in idle)
     if idle_failures >= policy.max_idle or len(idle) >= policy.max_idle * _PATIENCE:
         reason = "{}; {} attempts one after another brought no newer checkpoint"
         # 75 asks to be run again, which is just what must not happen any more.
-        code = FAILURE if own_code == RUN_AGAIN else own_code
+        code = EXIT_FAILURE if own_code == EXIT_RUN_AGAIN else own_code
         return Verdict(Action.GIVE_UP, code, reason.format(ended, len(idle)))
     failures = sum(not is_interruption(attempt.exit_code) for attempt in attempts)
     if not is_interruption(last.exit_code) and failures > policy.max_failures:
@@ -108,7 +104,7 @@ def decide(
     wait = 0.0
     if not is_interruption(last.exit_code) and last.step and idle_failures > 1:
         wait = policy.failure_wait * _WAIT_GROWTH ** (idle_failures - 2)
-        ended = "{}; waiting {:.0f} s".format(ended, wait)
+        ended = f"{ended}; waiting {wait:.0f} s"
     return Verdict(Action.RESTART, own_code, ended, wait)
 
 
@@ -116,16 +112,16 @@ def describe(exit_code: int) -> str:
     """An exit code of the trainer in words."""
     killer = _killer(exit_code)
     if killer:
-        return "the trainer was killed by {}".format(signal_name(killer))
+        return f"the trainer was killed by {signal_name(killer)}"
     if exit_code in _NOT_STARTED:
-        return "the trainer could not be started (exit code {})".format(exit_code)
+        return f"the trainer could not be started (exit code {exit_code})"
     meaning = {
-        COMPLETE: "the trainer is done",
-        WRONG_REQUEST: "the trainer refused the request",
+        EXIT_COMPLETE: "the trainer is done",
+        EXIT_BAD_REQUEST: "the trainer refused the request",
         SET_UP_ENDED: "a set-up line ended its shell before the trainer was started",
-        RUN_AGAIN: "the trainer stopped early with a durable checkpoint",
+        EXIT_RUN_AGAIN: "the trainer stopped early with a durable checkpoint",
     }
-    return meaning.get(exit_code, "the trainer failed with exit code {}".format(exit_code))
+    return meaning.get(exit_code, f"the trainer failed with exit code {exit_code}")
 
 
 def shell_code(exit_code: int) -> int:
@@ -138,7 +134,7 @@ def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:
-        return "signal {}".format(number)
+        return f"signal {number}"
 
 
 def _killer(exit_code: int) -> int:
@@ -151,13 +147,13 @@ def _killer(exit_code: int) -> int:
 
 def is_interruption(exit_code: int) -> bool:
     """Whether somebody stopped the trainer, be it before it had its handlers for that."""
-    return exit_code == RUN_AGAIN or _killer(exit_code) in _STOPPING
+    return exit_code == EXIT_RUN_AGAIN or _killer(exit_code) in _STOPPING
 
 
 def _idle_attempts(attempts: Sequence[Attempt]) -> List[Attempt]:
     """The last attempts that left no checkpoint newer than there was before them, newest first."""
     before = [0] + [attempt.step for attempt in attempts[:-1]]
-    idle = []  # type: List[Attempt]
+    idle: List[Attempt] = []
     for attempt, step in zip(reversed(attempts), reversed(before)):
         if attempt.step > step:
             break
