@@ -335,7 +335,8 @@ def test_a_refused_resubmission_leaves_the_earlier_job_as_it_was(fake: FakeSlurm
 
 
 def test_an_argument_with_a_line_break_is_refused_in_one_line(fake: FakeSlurm) -> None:
-    assert "--note two lines" in refusal("--note", "two\nlines")
+    assert "'--two\\nlines'" in refusal("--two\nlines")
+    assert "'two\\nlines'" in refusal("--num_envs", "two\nlines")
 
 
 def test_arguments_with_spaces_quotes_and_line_breaks_reach_the_trainer(
