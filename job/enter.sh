@@ -171,32 +171,39 @@ add_bind() { # SRC DST rw|ro
 }
 
 add_binds() {
-    local line source target mode rest clock=/etc/localtime
+    local line source target mode clock=/etc/localtime
     # The root first: the snapshot lies in it and is read-only.
     [ -z "${MAPUSH_ROOT:-}" ] || add_bind "$MAPUSH_ROOT" "$MAPUSH_ROOT" rw
     [ -z "${MAPUSH_CODE:-}" ] || add_bind "$MAPUSH_CODE" "$MAPUSH_CODE" ro
-    while IFS= read -r line; do
-        [ -n "$line" ] || continue
-        IFS=: read -r source target mode rest <<<"$line"
-        [ "$line" != "$source:" ] && [ -z "${rest:-}" ] && [[ ${mode:-rw} =~ ^r[ow]$ ]] ||
+    local IFS=$'\n' # a here-string would need room for a temporary file
+    set -f
+    for line in ${MAPUSH_BINDS:-}; do
+        IFS=:
+        # shellcheck disable=SC2086
+        set -- $line
+        source=${1:-} target=${2:-} mode=${3:-}
+        [ "$line" != "$source:" ] && [ $# -lt 4 ] && [[ ${mode:-rw} =~ ^r[ow]$ ]] ||
             refuse "MAPUSH_BINDS: $line: must be SRC, SRC:DST or SRC:DST:ro"
         [ "${target:-$source}" != "$clock" ] || clock=
         add_bind "$source" "${target:-$source}" "${mode:-rw}"
-    done <<<"${MAPUSH_BINDS:-}"
+    done
+    set +f
     # Results are named by local time. Apptainer sees to it by itself.
     is_apptainer || [ ! -e "${clock:-/-}" ] || add_bind "$clock" "$clock" ro
 }
 
 gpu_names() { # prints CUDA_VISIBLE_DEVICES with indices as UUIDs, where nvidia-smi tells
     # SLURM counts a job's own GPUs from 0, which mean others outside the job's cgroup, in a daemon's.
-    local entry index uuid names=() entries
+    local entry index uuid names=()
     local -A uuids=()
     while IFS=', ' read -r index uuid; do
         [ -z "$index" ] || uuids[$index]=$uuid
     done < <(nvidia-smi --query-gpu=index,uuid --format=csv,noheader 2>/dev/null)
-    IFS=, read -ra entries <<<"$CUDA_VISIBLE_DEVICES"
-    for entry in "${entries[@]}"; do names+=("${uuids[$entry]:-$entry}"); done
-    (IFS=, && printf %s "${names[*]}")
+    local IFS=,
+    set -f
+    for entry in $CUDA_VISIBLE_DEVICES; do names+=("${uuids[$entry]:-$entry}"); done
+    set +f
+    printf %s "${names[*]}"
 }
 
 container_name() {

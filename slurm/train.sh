@@ -46,7 +46,8 @@ for name in LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT; do
     unset "$name"
 done
 for python in /usr/bin/python3 /usr/libexec/platform-python /usr/local/bin/python3 "$(type -P python3)" "${PYTHON:-}" "$code/.venv/bin/python"; do
-    [ -x "$python" ] && "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null || continue
-    exec "$python" -I -S -B "$start" supervise "$@"
+    if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 6))' 2>/dev/null; then
+        exec "$python" -I -S -B "$start" supervise "$@"
+    fi
 done
 refuse "no Python 3.6 or newer on $host (looked for python3 in /usr/bin, /usr/libexec, /usr/local/bin, PATH, and PYTHON); ask for one, or set PYTHON"

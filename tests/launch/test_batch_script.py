@@ -1,251 +1,355 @@
-"""What is handed to sbatch, to the letter."""
+"""`slurm/train.sh` in a real bash: as sbatch starts it, and as mapush.submit sends it."""
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Dict, List, Mapping
 
 import pytest
-from fake_slurm import FakeSlurm
-from made_jobs import JOB
+from fake_node import ID, FakeNode, said, shown
 
-from mapush.errors import RequestError
-from mapush.job.cluster import batch_script
-from mapush.job.folder import JobFolder
-from mapush.job.profile import Profile
-from mapush.job.request import SLURM, JobRequest
+from mapush.launch.jobs import JobFolder
+from tests.support import PROJECT
 
-GOLDEN = """\
-#!/bin/bash
-
-# Parameters
-#SBATCH --cpus-per-task=2
-#SBATCH --job-name=mapush-cuboid
-#SBATCH --mem=8G
-#SBATCH --nodes=1
-#SBATCH --ntasks-per-node=1
-#SBATCH --open-mode=append
-#SBATCH --output='/data/my root/log/submit/11-23-18-12-45_cuboid/job.log'
-#SBATCH --requeue
-#SBATCH --signal=USR2@90
-#SBATCH --time=1440
-
-# setup
-export MAPUSH_CODE='/data/my root/log/submit/code/0123'
-export MAPUSH_ROOT='/data/my root'
-export MAPUSH_GPUS=0
-export MAPUSH_CONTAINER=''
-export MAPUSH_RUNTIME=auto
-export MAPUSH_BINDS=''
-export PYTHON=/opt/py/bin/python
-export PYTHONPATH='/data/my root/log/submit/code/0123'
-export PYTHONUNBUFFERED=1
-export MAPUSH_MAX_FAILURES=10
-export MAPUSH_MAX_IDLE=5
-export MAPUSH_FAILURE_WAIT=60
-export MAPUSH_REQUEUE=1
-cd '/data/my root/log/submit/code/0123' && . '/data/my root/log/submit/code/0123/job/batch.sh' \
-|| { echo 'mapush: /data/my root/log/submit/code/0123/job/batch.sh: is not there on' \
-"$(hostname); does this node see it?" >&2; exit 2; }
-mapush_begin '/data/my root/log/submit/11-23-18-12-45_cuboid'
-
-# command
-export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output '/data/my root/log/submit/11-23-18-12-45_cuboid/%j_%t_log.out' \
-'--output=/data/my root/log/submit/11-23-18-12-45_cuboid/job.log' --open-mode=append \
---kill-on-bad-exit=1 --cpus-per-task=2 /opt/py/bin/python -u -m submitit.core._submit \
-'/data/my root/log/submit/11-23-18-12-45_cuboid'
-
-
-# teardown
-mapush_end "$?"
+SCRIPT = PROJECT / "slurm" / "train.sh"
+# Writes down how it was called, and where; ends as the file `end` says. It is train.sh of a task.
+TRAINER = """#!/bin/bash
+: --exp cuboid
+{
+    printf '%s\\0' "$MAPUSH_JOB_ID" "$MAPUSH_RESTART_COUNT" "$MAPUSH_GPUS" "$PWD" "$@"
+} > "$MAPUSH_ROOT/told"
+exit "$(cat "$MAPUSH_ROOT/end")"
 """
 
 
-@pytest.fixture(autouse=True)
-def _with_srun_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeSlurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
+@pytest.fixture(name="node")
+def fake_node(tmp_path: Path) -> FakeNode:
+    return FakeNode(tmp_path / "slurm")
 
 
-def script(profile: Profile, root: str = "/data/my root", members: int = 1, **more: Any) -> str:
-    of_request = ("gpus", "python", "container", "binds")
-    fields = {name: more.pop(name) for name in of_request if name in more}
-    names = [JOB] if members == 1 else [f"{JOB}_{index}" for index in range(members)]
-    folders = [JobFolder(Path(root) / "log" / "submit" / name) for name in names]
-    known = {"python": "/opt/py/bin/python", **fields}
-    code = f"{root}/log/submit/code/0123"
-    requests = [
-        JobRequest(name, "cuboid", ("--root", root), root, code, SLURM, **known) for name in names
-    ]
-    return batch_script(folders, requests, profile, **more)
+@pytest.fixture(name="project")
+def own_project(tmp_path: Path) -> Path:
+    """A checkout of which the cuboid's train.sh is made up."""
+    project = tmp_path / "my project"
+    for part in ("mapush", "job", "slurm", "task"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PROJECT / part, project / part, ignore=ignored)
+    (project / "task" / "cuboid" / "train.sh").write_text(TRAINER)
+    (project / "end").write_text("75")
+    return project
 
 
-def lines(text: str, beginning: str) -> List[str]:
-    return [line for line in text.splitlines() if line.startswith(beginning)]
+def run(
+    node: FakeNode, project: Path, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    known = {"SLURM_SUBMIT_DIR": str(project), "PYTHON": sys.executable, **more}
+    # SLURM runs a copy from its own directory.
+    spool = node.place / "slurm_script"
+    shutil.copy(project / "slurm" / "train.sh", spool)
+    spool.chmod(0o755)
+    return node.run([str(spool), *arguments], node.environment(**known), project)
 
 
-def options(text: str) -> Dict[str, str]:
-    """What sbatch reads, by name; a real one was seen to read quotes as a shell does."""
-    words = [shlex.split(line[len("#SBATCH ") :]) for line in lines(text, "#SBATCH ")]
-    assert all(len(each) == 1 for each in words)
-    pairs = [each[0].partition("=") for each in words]
-    return {name: value for name, _, value in pairs}
+def told(root: Path) -> List[str]:
+    return (root / "told").read_text(encoding="utf-8").split("\0")[:-1]
 
 
-def test_the_default_profile_makes_this_script() -> None:
-    assert script(Profile()).rstrip("\n") == GOLDEN.rstrip("\n")
+def folder(root: Path, name: str = f"slurm-{ID}") -> JobFolder:
+    return JobFolder(root / "log" / "submit" / name)
 
 
-PLAIN = options(GOLDEN)
-MEMBERS = "/data/my root/log/submit/11-23-18-12-45_cuboid_%a/job.log"
-
-CASES = [
-    ({"partition": "low,high"}, {}, {"--partition": "low,high"}),
-    ({"account": "lab 42"}, {}, {"--account": "lab 42"}),
-    ({"qos": "scavenger"}, {}, {"--qos": "scavenger"}),
-    ({"reservation": "course"}, {}, {"--reservation": "course"}),
-    ({"constraint": "a100&[ib|roce]"}, {}, {"--constraint": "a100&[ib|roce]"}),
-    ({"nodelist": "n[1-4]"}, {}, {"--nodelist": "n[1-4]"}),
-    ({"exclude": "n7"}, {}, {"--exclude": "n7"}),
-    ({"time": "1:30:30"}, {}, {"--time": "91"}),
-    ({"time": "2-00:00:00"}, {}, {"--time": "2880"}),
-    ({"cpus": 16}, {}, {"--cpus-per-task": "16"}),
-    ({"memory": "500M"}, {}, {"--mem": "500M"}),
-    ({"signal": "TERM", "signal_lead": 30}, {}, {"--signal": "TERM@30"}),
-    ({"requeue": False}, {}, {"--requeue": None, "--no-requeue": ""}),
-    ({}, {"gpus": 1}, {"--gres": "gpu:1"}),
-    ({"gpu_type": "a100"}, {"gpus": 1}, {"--gres": "gpu:a100:1"}),
-    ({"gpu_type": "a100"}, {}, {}),
-    ({"gpu_request": "gpus-per-node"}, {"gpus": 1}, {"--gpus-per-node": "1"}),
-    (
-        {"gpu_request": "gpus-per-node", "gpu_type": "h100"},
-        {"gpus": 2},
-        {"--gpus-per-node": "h100:2", "--ntasks-per-node": "2"},
-    ),
-    ({}, {"nodes": 3}, {"--nodes": "3"}),
-    (
-        {},
-        {"after": ["7", "8_1"]},
-        {"--dependency": "afterok:7:8_1", "--kill-on-invalid-dep": "yes"},
-    ),
-    (
-        {},
-        {"members": 3, "at_once": 2},
-        {"--array": "0-2%2", "--output": MEMBERS},
-    ),
-    (
-        {},
-        {"members": 3, "at_once": 9},
-        {"--array": "0-2%3", "--output": MEMBERS},
-    ),
-]  # fmt: skip
+def names(root: Path) -> List[str]:
+    return sorted(path.name for path in (root / "log" / "submit").iterdir() if path.name != "code")
 
 
-@pytest.mark.parametrize(("fields", "more", "changes"), CASES)
-def test_sbatch_is_asked_for_what_the_profile_says_and_nothing_else(
-    fields: Dict[str, Any], more: Dict[str, Any], changes: Dict[str, Any]
-) -> None:
-    expected = {k: v for k, v in {**PLAIN, **changes}.items() if v is not None}
-    assert options(script(Profile(**fields), **more)) == expected
-
-
-@pytest.mark.parametrize(
-    ("fields", "more", "setting"),
-    [
-        ({}, {"gpus": 1}, "MAPUSH_GPUS=1"),
-        ({"max_failures": 3}, {}, "MAPUSH_MAX_FAILURES=3"),
-        ({"max_idle": 2}, {}, "MAPUSH_MAX_IDLE=2"),
-        ({"failure_wait": 7}, {}, "MAPUSH_FAILURE_WAIT=7"),
-        ({"requeue": False}, {}, "MAPUSH_REQUEUE=0"),
-        ({}, {"container": "/a b.sif"}, "MAPUSH_CONTAINER='/a b.sif'"),
-        ({}, {"binds": ("/a", "/b c:/d:ro")}, "MAPUSH_BINDS='/a\n/b c:/d:ro'"),
-        ({}, {"python": "/my py/python"}, "PYTHON='/my py/python'"),
-    ],
-)
-def test_the_scripts_of_the_job_are_told_what_they_need(
-    fields: Dict[str, Any], more: Dict[str, Any], setting: str
-) -> None:
-    text = script(Profile(**fields), **more)
-    assert f"\nexport {setting}\n" in text
-    assert_valid(text)
-
-
-def test_modules_and_lines_of_setup_come_first_and_are_kept_as_they_are() -> None:
-    fields = {"modules": ("cuda/12.1", "it's"), "setup": ('export A="b $HOME"', "ulimit -n 4096")}
-    text = script(Profile(**fields))
-    first = text.split("# setup\n")[1].splitlines()[:5]
-    assert first[:4] == [
-        "module load cuda/12.1",
-        "module load 'it'\"'\"'s'",
-        'export A="b $HOME"',
-        "ulimit -n 4096",
-    ]
-    assert first[4].startswith("export MAPUSH_CODE=")
-
-
-def test_the_steps_of_an_array_write_into_their_own_logs() -> None:
-    (srun,) = lines(script(Profile(cpus=5), members=2), "srun ")
-    words = shlex.split(srun)
-    assert "--output=/data/my root/log/submit/11-23-18-12-45_cuboid_%a/job.log" in words
-    assert words[-1] == "/data/my root/log/submit/11-23-18-12-45_cuboid"
-    # srun does not take over the cores that sbatch was asked for.
-    assert "--cpus-per-task=5" in words
-
-
-ROOTS = [
-    "/data/my root",
-    '/a"b',
-    "/a'b",
-    "/a #b",
-    "/é ü 中",
-    "/$(touch executed)`touch executed`",
-    "/a;b&c|d*?[e]<f>(g){h}!~",
+WRONG = [
+    ([], "--exp is missing: sbatch slurm/train.sh --exp cuboid"),
+    (["--exp", "moon"], "--exp 'moon': "),
+    (["--exp", "../../etc"], "--exp '../../etc': "),
+    (["--exp", "cuboid", "--nonsense", "3"], "unknown option --nonsense"),
+    (["--exp", "cuboid", "--num_envs", "no"], "--num_envs no"),
+    (["--exp", "cuboid", "--train_timestep", "3"], "did you mean --train_timesteps?"),
+    (["--exp", "Tblock"], "trains --exp cuboid, not Tblock"),
 ]
 
 
-@pytest.mark.parametrize("root", ROOTS)
-@pytest.mark.parametrize("members", [1, 2])
-def test_any_path_arrives_as_it_is_and_none_is_run(root: str, members: int, tmp_path: Path) -> None:
-    text = script(Profile(), root=root, members=members)
-    assert_valid(text)
-    own = f"{root}/log/submit/{JOB}{'_%a' if members > 1 else ''}"
-    assert options(text)["--output"] == f"{own}/job.log"
-    # With everything that does something left out, and the code not there.
-    harmless = text.replace("\nsrun ", "\n: ").replace('mapush_end "$?"', "")
-    done = subprocess.run(
-        ["bash"], input=harmless, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(("arguments", "words"), WRONG)
+def test_a_wrong_request_ends_at_once_with_its_line_and_stands_in_the_list(
+    arguments: List[str], words: str, node: FakeNode, project: Path
+) -> None:
+    shutil.copy(project / "task" / "cuboid" / "train.sh", project / "task" / "Tblock" / "train.sh")
+    done = run(node, project, *arguments)
     assert done.returncode == 2
-    missing = f"{root}/log/submit/code/0123/job/batch.sh"
-    assert f"mapush: {missing}: is not there on {os.uname().nodename}; does" in done.stderr
-    assert not (tmp_path / "executed").exists()
+    own = [line for line in done.stdout.splitlines() if line.startswith("mapush: ")]
+    assert len(own) == 2, done.stdout  # where the log is, and why
+    assert words in own[1]
+    assert node.calls("srun") + node.calls("scontrol requeue") == []
+    outcome = folder(project).outcome()
+    assert outcome is not None
+    assert (outcome.exit_code, words in outcome.message) == (2, True)
 
 
-@pytest.mark.parametrize("root", ["/a%b", "/a\\b", "/a\nb", "/a\tb", "/a\udcffb", "/a\u2028b"])
-def test_a_path_that_slurm_would_misread_is_refused_naming_the_option(root: str) -> None:
-    with pytest.raises(RequestError, match=r"^--root ") as caught:
-        script(Profile(), root=root)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"SLURM_JOB_ID": ""}, "is a batch script; send it with: sbatch"),
+        ({"SLURM_SUBMIT_DIR": "/tmp"}, "start.py: is not there on"),
+        ({"SLURM_SUBMIT_DIR": ""}, "start.py: is not there on"),
+    ],
+)
+def test_what_is_no_job_of_mapush_is_refused_in_one_line(
+    more: Dict[str, str], words: str, node: FakeNode, project: Path
+) -> None:
+    done = run(node, project, "--exp", "cuboid", **more)
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
+    assert words in done.stdout
+    assert node.calls() == []
 
 
-def assert_valid(text: str) -> None:
-    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_more_than_one_node_is_refused(node: FakeNode, project: Path) -> None:
+    code, words = shown()
+    node.answer("show", (code, words.replace("NumNodes=1", "NumNodes=2")))
+    done = run(node, project, "--exp", "cuboid")
+    assert (done.returncode, "2 nodes: a run trains on one" in done.stdout) == (2, True)
 
 
-SCRIPTS: Sequence[str] = ("job/batch.sh", "job/enter.sh", "slurm/train.sh")
+def test_a_job_runs_its_task_with_all_arguments_as_they_are(node: FakeNode, project: Path) -> None:
+    odd = ["--exp_name", "two_words", "--seed=7", "--train_timesteps", "10M"]
+    done = run(node, project, "--exp", "cuboid", *odd)
+    assert done.returncode == 75, done.stdout
+    place = folder(project)
+    assert done.stdout == f"mapush: the log of this job is {place.output}\n"
+    code = place.asked().code.path
+    assert told(project) == [place.job_id, "0", "1", code, "--root", str(project), *odd]
+    assert node.calls("scontrol requeue") == [f"scontrol requeue {ID}"]
+    assert place.ledger().starts == 1
+    assert place.slurm_id() == ID
+    (srun,) = node.calls("srun")
+    options = "--jobid=8 --nodes=1 --ntasks=1 --export=ALL --kill-on-bad-exit=1 --cpus-per-task=2"
+    assert srun.startswith(f"srun {options} ")
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_the_shell_scripts_are_bash(name: str) -> None:
-    path = Path(__file__).resolve().parents[2] / name
-    assert_valid(path.read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("given", "more", "expected"),
+    [
+        ([], {}, ""),
+        (["--root", "out here"], {}, "out here"),
+        (["--root=out here"], {}, "out here"),
+        ([], {"MAPUSH_ROOT": "{project}/elsewhere"}, "elsewhere"),
+        (["--root", "{project}/wins"], {"MAPUSH_ROOT": "/nowhere"}, "wins"),
+    ],
+)
+def test_results_and_log_go_where_they_are_asked_for(
+    given: List[str], more: Mapping[str, str], expected: str, node: FakeNode, project: Path
+) -> None:
+    root = project / expected
+    root.mkdir(exist_ok=True)
+    (root / "end").write_text("75")
+    words = [word.format(project=project) for word in given]
+    environment = {name: value.format(project=project) for name, value in more.items()}
+    run(node, project, "--exp=cuboid", *words, **environment)
+    assert told(root)[4:6] == ["--root", str(root)]
+    assert folder(root).ledger().starts == 1
 
 
-def test_the_script_uses_the_python_that_submits_unless_told_otherwise() -> None:
-    assert f"\nexport PYTHON={shlex.quote(sys.executable)}\n" in script(Profile(), python="")
+def test_a_restart_finds_its_own_folder_and_code_whatever_became_of_the_tree(
+    node: FakeNode, project: Path
+) -> None:
+    run(node, project, "--exp", "cuboid")
+    (project / "task" / "cuboid" / "train.sh").write_text("exit 2")
+    node.restarted()
+    node.answer("show", shown(restarts=1))
+    done = run(node, project, "--exp", "cuboid")
+    assert done.returncode == 75
+    assert told(project)[:2] == [folder(project).job_id, "1"]
+    assert folder(project).ledger().starts == 2
+    assert names(project) == [f"slurm-{ID}"]
+
+
+def test_a_number_that_comes_round_again_is_another_job(node: FakeNode, project: Path) -> None:
+    jobs = []
+    for _ in range(3):
+        node.restarted()
+        run(node, project, "--exp", "cuboid")
+        jobs.append(told(project)[0])
+    assert jobs == [f"slurm-{ID}", f"slurm-{ID}.001", f"slurm-{ID}.002"]
+    # By time, which a copy of a whole root does not keep.
+    os.utime(folder(project, jobs[0]).place, (1, 1))
+    node.restarted()
+    node.answer("show", shown(restarts=1))
+    run(node, project, "--exp", "cuboid")
+    assert told(project)[:2] == [f"slurm-{ID}.002", "1"]
+    assert [folder(project, name).ledger().starts for name in jobs] == [1, 1, 2]
+
+
+FOREIGN = {
+    "SLURM_ARRAY_JOB_ID": "2",
+    "SLURM_ARRAY_TASK_ID": "7",
+    "SLURM_RESTART_COUNT": "4",
+    "SLURM_MEM_PER_CPU": "500",
+    "SLURM_EXPORT_ENV": "NONE",
+    "SLURM_TIME_FORMAT": "relative",
+    "SLURM_NTASKS": "16",
+    "SLURM_JOB_NUM_NODES": "8",
+    "MAPUSH_JOB_ID": "another",
+    "MAPUSH_JOB_OF": "2",
+    "MAPUSH_RESTART_COUNT": "3",
+    "MAPUSH_CONTAINER": "/another/job's.sif",
+}
+
+
+def test_what_another_job_has_in_the_environment_changes_nothing(
+    node: FakeNode, project: Path
+) -> None:
+    done = run(node, project, "--exp", "cuboid", **FOREIGN)
+    assert done.returncode == 75, done.stdout + said(folder(project))
+    assert told(project)[:2] == [f"slurm-{ID}", "0"]
+    assert "--seed" not in told(project)
+    assert "MAPUSH_ variables are not taken over" in done.stdout
+    assert {line.partition("=")[0] for line in node.seen_by("srun")} == {"SLURM_CONF"}
+
+
+@pytest.mark.parametrize(
+    ("given", "seed"),
+    [([], ["--seed", "3"]), (["--seed", "9"], ["--seed", "9"]), (["--seed=9"], ["--seed=9"])],
+)
+def test_a_member_of_an_array_has_its_index_as_seed_unless_told_otherwise(
+    given: List[str], seed: List[str], node: FakeNode, project: Path
+) -> None:
+    array = "ArrayJobId=5 ArrayTaskId=3 "
+    node.answer("show", shown(array=array))
+    node.answer("requeued", shown("COMPLETING", 1, array=array))
+    run(node, project, "--exp", "cuboid", *given)
+    assert told(project)[0] == "slurm-5_3"
+    assert told(project)[6:] == seed
+    assert node.calls("scontrol requeue") == ["scontrol requeue 5_3"]
+
+
+def test_what_sbatch_took_from_the_environment_is_told(node: FakeNode, project: Path) -> None:
+    done = run(node, project, "--exp", "cuboid", SBATCH_NO_REQUEUE="1", SBATCH_QOS="x")
+    assert "sbatch has taken from the environment: SBATCH_NO_REQUEUE=1, SBATCH_QOS=x" in done.stdout
+
+
+def test_what_the_job_asked_sbatch_for_is_kept_for_a_resubmission(
+    node: FakeNode, project: Path
+) -> None:
+    code, words = shown(limit="12:00:00")
+    asked = words.replace("Account=(null)", "Account=lab42")
+    node.answer("show", (code, asked + "   TresPerNode=gres:gpu:a100:1\n"))
+    run(node, project, "--exp", "cuboid")
+    request = folder(project).asked()
+    profile = request.profile
+    assert (profile.account, profile.time, profile.memory) == ("lab42", "12:00:00", "8G")
+    assert request.gpus == 1
+
+
+def test_lines_of_setup_run_first_whatever_they_leave_unset(node: FakeNode, project: Path) -> None:
+    setup = 'echo "set up $OF_NO_KIND"\nexport MAPUSH_SETUP_RAN="yes"; ulimit -n 512'
+    text = '# --exp cuboid\necho "ran: $MAPUSH_SETUP_RAN, files: $(ulimit -n)"; exit 2'
+    (project / "task" / "cuboid" / "train.sh").write_text(text)
+    run(node, project, "--exp", "cuboid", MAPUSH_SETUP=setup)
+    output = said(folder(project))
+    assert "set up \n" in output
+    assert "ran: yes, files: 512\n" in output
+
+
+def test_no_start_up_file_or_function_comes_before_the_supervisor(
+    node: FakeNode, project: Path
+) -> None:
+    startup = project / "startup"
+    startup.write_text('echo read >> "$HOME/read"; exit 3', encoding="utf-8")
+    odd = {
+        "BASH_ENV": str(startup),
+        "SHELLOPTS": "errexit:noclobber",
+        "BASH_FUNC_exec%%": "() { echo stolen; }",
+        "PYTHONHOME": "/nowhere",
+        "PYTHONPATH": "/nowhere",
+        "LC_ALL": "xx_YY",
+        "TMPDIR": "/nowhere",
+        "LD_PRELOAD": "",
+    }
+    done = run(node, project, "--exp", "moon", **odd)
+    assert done.returncode == 2, done.stdout
+    spool = [str(node.place / "slurm_script"), "--exp", "cuboid"]
+    plain = node.environment(SLURM_SUBMIT_DIR="/tmp", BASH_ENV=odd["BASH_ENV"])
+    assert "start.py: is not there" in node.run(spool, plain, project).stdout
+
+
+def test_a_node_without_a_usable_python_is_one_line(node: FakeNode, project: Path) -> None:
+    bare = project / "bare"
+    bare.mkdir()
+    text = SCRIPT.read_text(encoding="utf-8")
+    text = re.sub(
+        r"/usr/(bin|libexec|local/bin)/(python3|platform-python)", "/nowhere/python3", text
+    )
+    spool = node.place / "script"
+    spool.write_text(text, encoding="utf-8")
+    spool.chmod(0o755)
+    old = project / "old"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    environment = node.environment(PATH=str(bare), PYTHON=str(old), SLURM_SUBMIT_DIR=str(project))
+    done = node.run([str(spool), "--exp", "cuboid"], environment, project)
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 1)
+    assert "mapush: no Python 3.6 or newer on " in done.stdout
+
+
+def test_every_shell_script_is_bash_of_2012() -> None:
+    # Here-strings and here-documents need room for a temporary file before bash 5.1.
+    newer = {
+        "here-string": r"<<<",
+        "here-document": r"<<-?['\"\\A-Za-z_]",
+        "mapfile -d": r"(mapfile|readarray) -d",
+        "@Q": r"\$\{\w+@[A-Za-z]\}",
+        "nameref": r"(declare|local) -n",
+        "wait -n": r"\bwait -n",
+        "EPOCHSECONDS": r"EPOCHSECONDS|EPOCHREALTIME|BASH_ARGV0|SRANDOM",
+    }
+    scripts = [SCRIPT, *(PROJECT / "job").glob("*.sh")]
+    found = [
+        f"{path.name}:{number}: {name}"
+        for path in scripts
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for name, pattern in newer.items()
+        if re.search(pattern, line.partition(" # ")[0])
+    ]
+    assert found == []
+
+
+def test_what_decides_is_python_of_2016_without_other_packages() -> None:
+    program = (
+        "import sys\nimport mapush.launch.node.supervisor\n"
+        "print(sorted(name for name in sys.modules if name.startswith('mapush')))"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path[:0] = [{str(PROJECT)!r}]\n{program}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = json.loads(done.stdout.replace("'", '"'))
+    allowed = re.compile(r"mapush(\.errors|\.launch(\.node(\.\w+)?)?)?")
+    assert [name for name in modules if not allowed.fullmatch(name)] == []
+    vermin = [
+        str(Path(sys.executable).with_name("vermin")),
+        "-q",
+        "-t=3.6-",
+        "--no-tips",
+        "--violations",
+    ]
+    places = [str(PROJECT / name.replace(".", "/")) for name in modules]
+    files = [f"{p}.py" if Path(f"{p}.py").exists() else f"{p}/__init__.py" for p in places]
+    checked = subprocess.run([*vermin, *files], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout) == (0, "")

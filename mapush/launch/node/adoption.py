@@ -11,7 +11,7 @@ from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
 from mapush.launch.node.folder import Folder, Outcome
 from mapush.launch.node.log import say, speak_into
-from mapush.launch.node.scheduler import OURS, Slurm
+from mapush.launch.node.scheduler import OURS, STEP, Slurm
 from mapush.launch.node.signals import Child, Signals
 
 # Variables of the profile's fields: see `mapush.launch.profile`.
@@ -71,8 +71,8 @@ def adopt(
     before = os.dup(1)
     speak_into(folder)
     begin = folder.log_bytes()
-    full = trainer.restore(dict(slurm.clean(trainer.without_own(known)), **own))
-    child = Child(words, full, project)
+    full = dict(slurm.clean(trainer.without_own(known)), **own)
+    child = Child([*STEP, *words], full, project)
     while child.code is None:
         for number in signals.take():
             child.send(number)

@@ -1,11 +1,13 @@
 """What starts a job's trainer and starts it again: SLURM, or this process where there is none."""
 
 import contextlib
+import os
 import signal
+import sys
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from mapush.launch.node import slurm, trainer
+from mapush.launch.node import slurm
 from mapush.launch.node.signals import STOPPING, Child, Signals
 from mapush.launch.node.verdict import signal_name
 
@@ -17,6 +19,10 @@ _TRIES = 90
 _PAUSE = 10.0
 """Seconds between two tries: 15 minutes in all, longer than any grace time before a preemption."""
 _QUICK_TRIES, _QUICK_PAUSE = 10, 0.2  # first: KILL may follow within seconds
+
+# Becomes the child shell, in the user's environment.
+START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
+STEP = (sys.executable, "-I", "-S", "-B", START, "step")
 
 Say = Callable[[str], None]
 
@@ -32,7 +38,7 @@ class Here:
 
     def start(self, words: List[str], environment: Dict[str, str], directory: str) -> Child:
         """Start the trainer."""
-        return Child(words, trainer.restore(environment), directory)
+        return Child([*STEP, *words], environment, directory)
 
     def pass_on(self, number: int, child: Child) -> None:
         """A signal has come: to the trainer."""
@@ -100,7 +106,7 @@ class Slurm:
         cpus = self._environment.get("SLURM_CPUS_ON_NODE", "")
         if cpus.isdigit():
             options.append("--cpus-per-task=" + cpus)
-        return Child([srun, *options, *words], slurm.clean(environment), directory)
+        return Child([srun, *options, *STEP, *words], slurm.clean(environment), directory)
 
     def pass_on(self, number: int, child: Child) -> None:
         """A signal has come to the batch script alone, or SLURM ends the job.

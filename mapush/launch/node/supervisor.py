@@ -7,7 +7,6 @@ trainer's exit code, on the run's files, and on what SLURM says where that matte
 import contextlib
 import os
 import socket
-import sys
 from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
@@ -19,8 +18,6 @@ from mapush.launch.node.run import Run
 from mapush.launch.node.scheduler import CANCELLED, OURS, REQUEUED, Here, Slurm
 from mapush.launch.node.signals import Signals
 from mapush.launch.node.verdict import Action, Attempt, Policy, Verdict
-
-START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 
 
 class Supervisor:
@@ -88,12 +85,9 @@ class Supervisor:
         )
         environment = dict(slurm.clean(trainer.without_own(self._environment)), **own)
         words = trainer.command(self._request)
-        if isinstance(self._place, Slurm):
-            words = [sys.executable, "-I", "-S", "-B", START, "step", *words]
-        elif not self._request.get("gpus"):
-            environment["CUDA_VISIBLE_DEVICES"] = ""
-        elif self._request.get("devices") is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = self._request["devices"]
+        if isinstance(self._place, Here):
+            devices = self._request.get("devices") if self._request.get("gpus") else ""
+            environment.update({} if devices is None else {"CUDA_VISIBLE_DEVICES": devices})
         try:
             child = self._place.start(words, environment, self._request["code"]["path"])
         except (OSError, slurm.SlurmError) as error:

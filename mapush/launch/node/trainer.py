@@ -24,8 +24,7 @@ OWN_VARIABLES = frozenset("MAPUSH_" + name for name in _OWN)
 
 # The lines between are the user's. What they do to stdout and stderr ends with them; the trap tells
 # a shell that they have ended from a trainer that has; `exec` is no alias or function of theirs.
-_BEGIN = """exec 198>&1 199>&2
-trap 'echo "mapush: a set-up line ended the shell before the trainer was started" >&199; exit {code}' EXIT
+_BEGIN = """trap 'echo "mapush: {words}" >&199; exit {code}' EXIT
 """
 _END = """
 \\builtin exec {bash} -p {enter} "$@" 1>&198 2>&199 198>&- 199>&-
@@ -102,7 +101,8 @@ def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
     lines = ["module load " + quoted(each) for each in profile.get("modules") or ()]
     lines += profile.get("setup") or ()
     enter = os.path.join(request["code"]["path"], "job", "enter.sh")
-    text = _BEGIN.format(code=verdict.SET_UP_ENDED) + "\n".join(lines)
+    code = verdict.SET_UP_ENDED
+    text = _BEGIN.format(code=code, words=verdict.describe(code)) + "\n".join(lines)
     text += _END.format(bash=BASH, enter=quoted(enter))
     return [BASH, "-c", text, "mapush", *words]
 
@@ -114,6 +114,8 @@ def become(words: Sequence[str]) -> None:
         OSError: There is no such command.
     """
     found = restore(os.environ)
+    os.dup2(1, 198)
+    os.dup2(2, 199)
     # SLURM counts the GPUs of this step; a job that says how many it wants has said so already.
     found.setdefault("MAPUSH_GPUS", found.get("SLURM_GPUS_ON_NODE") or "0")
     os.execve(words[0], list(words), found)
