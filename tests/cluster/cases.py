@@ -11,7 +11,6 @@ from tests.cluster.cluster import Overdue, wait_for
 from tests.cluster.training_job import (
     FORMS,
     STEPS,
-    SUBMIT,
     TrainingJob,
     ancestors,
     is_alive,
@@ -74,11 +73,6 @@ def set_down(job: TrainingJob) -> None:
 def kill_trainer(job: TrainingJob) -> None:
     """The kernel kills the trainer, as when memory runs out."""
     os.kill(job.trainer(), signal.SIGKILL)
-
-
-def kill_parent(job: TrainingJob) -> None:
-    """The process of submitit that started the trainer dies."""
-    os.kill(_above(job, "submitit"), signal.SIGKILL)
 
 
 def kill_srun(job: TrainingJob) -> None:
@@ -183,18 +177,8 @@ CASES = (
     ),
     Case("node DOWN", set_down, ("SIGTERM",), clusters=(STOCK,)),
     Case("trainer killed", kill_trainer, ("killed",)),
-    Case("submitit's process killed", kill_parent, ("killed", "SIGTERM"), forms=(SUBMIT,)),
     Case("srun killed", kill_srun, ("killed", "SIGTERM", "SIGUSR2"), clusters=(STOCK,)),
 )
-
-
-def _above(job: TrainingJob, word: str) -> int:
-    """The process above the trainer whose command has a word in it."""
-    line = ancestors(job.trainer())
-    for pid, command in line:
-        if word in command:
-            return pid
-    raise AssertionError(f"no {word} above the trainer: {line}")
 
 
 def _is_stopped(pid: int) -> bool:

@@ -80,7 +80,7 @@ def cancelled(form: str, cluster: Cluster, root: Path, references: References) -
         problems = _wrong(
             ("state", state, "CANCELLED"),
             ("requeues", cluster.restarts(job.id), 0),
-            ("status in run.yaml", record.get("status"), "preempted"),
+            ("status in run.yaml", record.get("status"), "cancelled"),
             ("ledger", [each["signal"] for each in notes], ["SIGTERM"]),
             ("lines in log.txt", job.interrupted_lines(), ["SIGTERM"]),
             ("durable", all(job.checkpoint(each["step"]).is_dir() for each in notes), True),

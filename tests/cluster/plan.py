@@ -10,6 +10,7 @@ from typing import Dict, Iterator
 from tests.cluster.cases import CASES, STOCK, USER_SIGNAL
 from tests.cluster.cluster import Cluster
 from tests.cluster.endings import STORIES, Story
+from tests.cluster.hostile import HOSTILE
 from tests.cluster.scenario import play
 
 
@@ -31,7 +32,7 @@ def scenarios() -> Dict[str, Scenario]:
             for form in case.forms:
                 name = f"{case.name}, {cluster}" if len(case.clusters) > 1 else case.name
                 found[f"{name}, {form}"] = Scenario(name, form, cluster, partial(play, case))
-    for name, (story, forms, cluster) in STORIES.items():
+    for name, (story, forms, cluster) in {**STORIES, **HOSTILE}.items():
         for form in forms:
             found[f"{name}, {form}"] = Scenario(name, form, cluster, story)
     return found

@@ -241,6 +241,7 @@ def start(
     time_limit: int = 0,
     signal_lead: int = 0,
     launcher: Sequence[str] = (),
+    run: Optional[Callable[..., str]] = None,
 ) -> TrainingJob:
     """Send a small training off.
 
@@ -255,7 +256,9 @@ def start(
         time_limit: Minutes; 0 for the form's own.
         signal_lead: Seconds before it at which the signal is asked for; 0 for the form's own.
         launcher: Further options of mapush.submit or sbatch.
+        run: Runs a command and gives what it prints; `cluster.run` unless given.
     """
+    run = run or cluster.run
     trainer = [*SETTINGS, "--train_timesteps", str(steps), "--root", str(root), *options]
     where = ["--partition", partition, "--constraint", constraint, *launcher]
     if time_limit:
@@ -265,14 +268,12 @@ def start(
             where.append(f"--signal=USR2@{signal_lead}")
         root.mkdir(parents=True, exist_ok=True)
         where.append(f"--output={root}/slurm-%j.log")
-        said = cluster.run(
-            "sbatch", "--parsable", *where, "slurm/train.sh", "--exp", "cuboid", *trainer
-        )
-        return TrainingJob(cluster, root, said.strip(), form)
+        said = run("sbatch", "--parsable", *where, "slurm/train.sh", "--exp", "cuboid", *trainer)
+        return TrainingJob(cluster, root, said.split()[-1], form)
     if signal_lead:
         where += ["--signal-lead", str(signal_lead)]
     submit = ["python", "-m", "mapush.submit", "--exp", "cuboid", "--gpus", "0"]
-    said = cluster.run(*submit, *where, *trainer)
+    said = run(*submit, *where, *trainer)
     ids = sorted(path.read_text() for path in root.glob("log/submit/*/slurm"))
     if not ids:
         raise AssertionError(f"mapush.submit has not said under which id SLURM runs it: {said}")
