@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from mapush.checkpoint import retention
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
+from mapush.files import is_directory
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import RunDirectory, find_by_job, open_run
 from mapush.results.identity import Owner, count_in_environment
@@ -145,7 +146,7 @@ def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Pl
         source = Source(path, read_checkpoint(path))
     settings = _settings(request, known.get("settings") or {})
     own_copy = run.task
-    folder = own_copy if own_copy.is_dir() else task_folder(settings.exp)
+    folder = own_copy if is_directory(own_copy) else task_folder(settings.exp)
     return _plan(settings, folder, source)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from mapush.checkpoint.manifest import versions
 from mapush.errors import EXIT_COMPLETE, EXIT_RUN_AGAIN, RequestError
-from mapush.files import storage_errors
+from mapush.files import check_path, is_directory, storage_errors
 from mapush.results import record
 from mapush.results.directory import RunDirectory, reserve
 from mapush.results.identity import Owner
@@ -41,6 +41,9 @@ def train(request: Request, flag: SignalFlag) -> int:
         MapushError: what stands in the way, in one line.
     """
     refuse_many_tasks()
+    check_path("--root", request.root)
+    if request.checkpoint is not None:
+        check_path("--checkpoint", request.checkpoint)
     torch.set_num_threads(TORCH_THREADS)
     owner = this_process()
     # Only the first start of a job can be certain that nothing has been trained.
@@ -89,7 +92,7 @@ def _go_on(run: RunDirectory, request: Request, owner: Owner, flag: SignalFlag) 
 
 
 def _is_home(run: RunDirectory) -> bool:
-    return run.read().status == record.COMPLETE and not run.live.is_dir()
+    return run.read().status == record.COMPLETE and not is_directory(run.live)
 
 
 def _complete_already(run: RunDirectory) -> int:

@@ -21,7 +21,13 @@ from mapush.errors import (
     MapushError,
 )
 from mapush.evaluation.assess import TRAINING_SEED, assess
-from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    is_directory,
+    make_directory,
+    storage_errors,
+)
 from mapush.results import record
 from mapush.results.directory import RunDirectory
 from mapush.results.finish import finish
@@ -91,7 +97,7 @@ class Session:
                 evaluated = read_manifest(newest[0].manifest).evaluation is not None
                 source = Source(newest[0].module, newest[1], evaluated)
             plan = plan_on(self.request, self.run, source)
-            if not self.run.task.is_dir():
+            if not is_directory(self.run.task):
                 _copy_task(plan.folder, self.run.task)
             notes = found.interruptions
             if found.status == record.RUNNING:

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Type
 import pytest
 
 from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.results.run import LEASES
 from tests.durability.injection import (
     ERRORS,
     Injection,
@@ -107,6 +108,43 @@ def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
     assert str(checkpoints) in warning
     assert "checkpoints are saved again" in log
     assert differences(final_state(root), undisturbed) == []
+
+
+@pytest.mark.parametrize("fault", ["ESTALE", "EIO", "ETIMEDOUT"])
+def test_a_heartbeat_that_fails_for_a_moment_ends_no_training(
+    fault: str, trained: Finish, undisturbed: Dict[str, object], tmp_path: Path
+) -> None:
+    root = trained.copy(tmp_path / "root")
+    lease = the_run(root).live / LEASES / "000001"
+
+    def setup() -> Callable[[], object]:
+        os.environ["MAPUSH_JOB_ID"] = JOB
+        return lambda: train_main([*FURTHER, "--root", str(root)])
+
+    outcome = attack(setup, Injection("utimensat", "1..2", fault), lease)
+    assert outcome.code == 0, outcome.said
+    assert differences(final_state(root), undisturbed) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"), [("openat", "ESTALE"), ("openat", "EIO"), ("read", "EIO")]
+)
+@pytest.mark.parametrize("name", ["module.pt", "manifest.json"])
+def test_a_checkpoint_that_cannot_be_read_for_a_moment_is_the_one_that_is_gone_on_from(
+    call: str, fault: str, name: str, trained: Finish, tmp_path: Path
+) -> None:
+    root = trained.copy(tmp_path / "root")
+    run = the_run(root)
+    newest = CheckpointStore(run.checkpoints).entries()[-1].path
+
+    def go_on() -> None:
+        found = CheckpointStore(run.checkpoints).newest_valid()
+        assert found is not None
+        assert found[0].path == newest
+
+    outcome = attack(lambda: go_on, Injection(call, "1..3", fault), newest / name)
+    assert outcome.code == 0, outcome.said
+    assert not list(run.checkpoints.glob("*.bad-*"))
 
 
 FURTHER = [*SMALL, *"--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()]
