@@ -14,6 +14,7 @@ from mapush.files import is_directory
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.directory import RunDirectory, find_by_job, open_run
 from mapush.results.identity import Owner, count_in_environment
+from mapush.results.name import check_plain
 from mapush.results.record import COMPLETE
 from mapush.task import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
@@ -125,6 +126,7 @@ def plan_new(request: Request) -> Plan:
     if request.checkpoint is not None:
         source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
     settings = _settings(request, source.state.get("config", {}) if source else {})
+    check_plain("--exp_name" if "exp_name" in request.options else "--exp", settings.exp_name)
     plan = _plan(settings, task_folder(settings.exp), source)
     if source is not None and source.step >= settings.train_timesteps:
         raise RequestError(

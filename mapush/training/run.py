@@ -18,7 +18,7 @@ from mapush.results.owner import acquire
 from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag
-from mapush.training.log import say
+from mapush.training.log import say, show_any_letter
 from mapush.training.plan import Plan, Request, find_run, plan_new, this_process
 from mapush.training.session import Session
 from mapush.training.source import kept
@@ -40,6 +40,7 @@ def train(request: Request, flag: SignalFlag) -> int:
     Raises:
         MapushError: what stands in the way, in one line.
     """
+    show_any_letter()
     refuse_many_tasks()
     check_path("--root", request.root)
     if request.checkpoint is not None:
