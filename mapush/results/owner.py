@@ -195,7 +195,8 @@ def acquire(
         while True:
             newest = max(_generations(run), default=0)
             present = _living(run, newest, now or file_system_time, stale_after)
-            if present is not None and not _succeeds(owner, present.owner):
+            other = None if present is None else present.owner
+            if present and not (other and other.is_earlier_start_of(owner)):
                 raise OwnershipError(
                     f"{run.name}: is being trained by {present}; wait for it to end, or stop it "
                     "and start again"
@@ -305,13 +306,6 @@ def _last_heartbeat(lease: Path) -> Optional[Tuple[str, float]]:
 
 def _clocks() -> Tuple[float, float]:
     return time.monotonic(), time.time()
-
-
-def _succeeds(owner: Owner, other: Optional[Owner]) -> bool:
-    """Whether the scheduler has restarted the other's job as this one, so that it has ended."""
-    if other is None or not owner.job_id:
-        return False
-    return other.job_id == owner.job_id and other.restart < owner.restart
 
 
 def _newest_holder(run: RunDirectory) -> str:
