@@ -266,6 +266,9 @@ def _at(root: Path, place: Path) -> RunDirectory:
         if resolved in (run.live.resolve(), run.results.resolve()):
             claimed = run.read()
             if (claimed.live, claimed.results) != (found.live, found.results):
+                if found.status == record.COMPLETE:
+                    # A run that began after it had moved home has got the name of its live one.
+                    return RunDirectory(base, resolved / found.live, resolved)
                 raise RequestError(
                     f"{place / record.FILE_NAME}: names {found.live}, which is the live directory "
                     f"of {claimed.results}; mend it by hand or move the run away"

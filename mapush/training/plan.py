@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -12,10 +12,10 @@ from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
 from mapush.learner.recipe import Recipe, build_recipe
-from mapush.results.directory import RunDirectory, find_by_job, open_run
-from mapush.results.identity import Owner, count_in_environment
+from mapush.results.directory import RunDirectory, open_run, runs_of_job
+from mapush.results.identity import JOB_ID, Owner, job_environment
 from mapush.results.name import check_plain
-from mapush.results.record import COMPLETE
+from mapush.results.record import COMPLETE, RunRecord
 from mapush.task import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
 
@@ -41,6 +41,18 @@ class Request:
     run: Optional[str] = None
     use_tensorboard: bool = True
     command: Tuple[str, ...] = ()
+
+    def as_dict(self) -> Dict[str, Any]:
+        """What was asked for that shapes the result, as plain values for run.yaml."""
+        asked = {**self.options, **self.changes}
+        if self.checkpoint is not None:
+            asked["checkpoint"] = str(self.checkpoint.absolute())
+        return asked
+
+    def command_line(self, *options: str) -> str:
+        """A command line of mapush.train as it is to be typed here, for the same root."""
+        root = () if self.root == Path() else ("--root", str(self.root))
+        return shlex.join(["python", "-m", "mapush.train", *options, *root])
 
 
 @dataclass(frozen=True)
@@ -90,28 +102,32 @@ def this_process() -> Owner:
     Raises:
         RequestError: a restart count is no number.
     """
-    return Owner.current(
-        job_id=os.environ.get("MAPUSH_JOB_ID") or None,
-        restart=count_in_environment("MAPUSH_RESTART_COUNT") or None,
-    )
+    return Owner.current()
 
 
 def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:
-    """The run to go on with: the one that was named, else the one this job has begun.
+    """The run to resume: the one that was named, else the one this job has begun at this request.
 
-    A launcher's job id stands for one run. SLURM's may stand for several, one after the other in
-    an interactive allocation, so a run counts as the job's only if it has the same name, and a
-    complete one only if SLURM has restarted the job.
+    A job may begin several runs, one after the other, and another request is another run. The
+    same request may be made again in an interactive allocation; so in a job of SLURM alone a
+    complete run counts only if SLURM has restarted the job since.
     """
     if request.run is not None:
         return open_run(request.root, request.run)
-    found = find_by_job(request.root, owner.job_id)
-    if found is None or os.environ.get("MAPUSH_JOB_ID"):
-        return found
-    known = found.read()
-    name = request.options.get("exp_name", request.options.get("exp"))
-    over = known.status == COMPLETE and not owner.restart
-    return None if over or known.exp != name else found
+    asked = [each for each in runs_of_job(request.root, owner.job_id) if _is_of(request, each[1])]
+    if not asked:
+        return None
+    run, known = asked[-1]
+    may_be_repeated = JOB_ID not in job_environment()
+    if known.status == COMPLETE and may_be_repeated and not known.owner.is_earlier_start_of(owner):
+        return None
+    return run
+
+
+def _is_of(request: Request, known: RunRecord) -> bool:
+    asked = known.more.get("request")
+    # Records of the first versions have only the command.
+    return known.command == request.command if asked is None else asked == request.as_dict()
 
 
 def plan_new(request: Request) -> Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -219,9 +218,7 @@ class Session:
         note = interruption(owner, stop.signal, stop.moment, durable, steps, seconds)
         self._write_down(note, record.PREEMPTED, log)
         if not owner.job_id:
-            root = self.request.root
-            where = "" if root == Path() else f" --root {shlex.quote(str(root))}"
-            log.show(f"go on with: python -m mapush.train --run {self.run.name}{where}")
+            log.show(f"resume it with: {self.request.command_line('--run', self.run.name)}")
         self.ownership.release()
         return EXIT_RUN_AGAIN
 

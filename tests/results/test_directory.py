@@ -257,6 +257,20 @@ def test_a_name_that_is_no_run_lists_those_there_are(tmp_path: Path) -> None:
         open_run(tmp_path, "10-28-19_cuboid")
 
 
+def test_a_finished_run_whose_live_name_was_given_again_is_found_at_home(tmp_path: Path) -> None:
+    finished = start(tmp_path, "7")
+    finish(finished)
+    later = start(tmp_path, "7")
+    assert later.live == finished.live
+    found = open_run(tmp_path, finished.name)
+    assert (found.results, found.current) == (finished.results, finished.results)
+    assert found.read().status == record.COMPLETE
+    found.update(seed=5)
+    assert later.read().seed == 1
+    assert [run.results for run in runs(tmp_path)] == [finished.results, later.results]
+    assert open_run(tmp_path, later.name) == later
+
+
 def test_a_record_that_claims_the_live_directory_of_another_run_is_refused(tmp_path: Path) -> None:
     victim, thief = start(tmp_path), start(tmp_path)
     stolen = victim.live.relative_to(tmp_path).as_posix()
