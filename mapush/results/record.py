@@ -15,11 +15,12 @@ from mapush.results.identity import Owner
 FILE_NAME = "run.yaml"
 
 RUNNING = "running"
-PREEMPTED = "preempted"  # stopped early with a durable checkpoint; goes on when started again
+PREEMPTED = "preempted"  # stopped early with a durable checkpoint; resumes when started again
+CANCELLED = "cancelled"  # the same, by someone who ended its job
 FINISHING = "finishing"  # on the way from the live directory to the results
 COMPLETE = "complete"
 FAILED = "failed"
-STATUSES = (RUNNING, PREEMPTED, FINISHING, COMPLETE, FAILED)
+STATUSES = (RUNNING, PREEMPTED, CANCELLED, FINISHING, COMPLETE, FAILED)
 
 # libyaml's writes several times as fast. Its parser nests without limit, so reading is left to
 # Python's.

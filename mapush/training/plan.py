@@ -12,6 +12,7 @@ from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
 from mapush.learner.recipe import Recipe, build_recipe
+from mapush.results.code import code_facts
 from mapush.results.directory import RunDirectory, open_run, runs_of_job
 from mapush.results.identity import JOB_ID, Owner, job_environment
 from mapush.results.name import check_plain
@@ -103,6 +104,11 @@ def this_process() -> Owner:
         RequestError: a restart count is no number.
     """
     return Owner.current()
+
+
+def running_code(task: Path) -> Dict[str, Any]:
+    """What is known of the code of this process and of a task's folder, for run.yaml."""
+    return code_facts(Path(__file__).parents[1], [task])
 
 
 def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:

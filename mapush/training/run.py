@@ -19,7 +19,7 @@ from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag
 from mapush.training.log import say, show_any_letter
-from mapush.training.plan import Plan, Request, find_run, plan_new, this_process
+from mapush.training.plan import Plan, Request, find_run, plan_new, running_code, this_process
 from mapush.training.repeated import refuse_another_request, refuse_another_start
 from mapush.training.session import Session
 from mapush.training.source import kept
@@ -114,6 +114,7 @@ def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
         "command": list(request.command),
         "seed": plan.settings.seed,
         "versions": versions(),
+        "code": running_code(plan.folder),
         "request": request.as_dict(),
         "settings": plan.settings.as_dict(),
         "recipe": plan.recipe.as_dict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Callable, Dict, List, Type
@@ -9,6 +10,7 @@ from typing import Callable, Dict, List, Type
 import pytest
 
 from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.files import TRANSIENT
 from mapush.results.run import LEASES
 from tests.durability.injection import (
     ERRORS,
@@ -97,10 +99,12 @@ def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
 
     def setup() -> Callable[[], object]:
         os.environ["MAPUSH_JOB_ID"] = JOB
-        return lambda: train_main([*FURTHER, "--root", str(root)])
+        return lambda: train_main(further(root))
 
-    # Of each thread's looks into the directory of the checkpoints, so of the first few saves.
-    outcome = attack(setup, Injection("openat", "3..5", fault), checkpoints)
+    # Of each thread's looks into the directory of the checkpoints, so of the first few saves; a
+    # fault that may be over in a moment is looked at ten times.
+    when = "3..14" if getattr(errno, fault) in TRANSIENT else "3..5"
+    outcome = attack(setup, Injection("openat", when, fault), checkpoints)
     assert outcome.code == 0, outcome.said
     log = (only_run(root) / "log.txt").read_text()
     (warning,) = [line for line in log.splitlines() if "training goes on" in line]
@@ -119,7 +123,7 @@ def test_a_heartbeat_that_fails_for_a_moment_ends_no_training(
 
     def setup() -> Callable[[], object]:
         os.environ["MAPUSH_JOB_ID"] = JOB
-        return lambda: train_main([*FURTHER, "--root", str(root)])
+        return lambda: train_main(further(root))
 
     outcome = attack(setup, Injection("utimensat", "1..2", fault), lease)
     assert outcome.code == 0, outcome.said
@@ -147,7 +151,10 @@ def test_a_checkpoint_that_cannot_be_read_for_a_moment_is_the_one_that_is_gone_o
     assert not list(run.checkpoints.glob("*.bad-*"))
 
 
-FURTHER = [*SMALL, *"--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()]
+def further(root: Path) -> List[str]:
+    """The command that resumes the run with more steps to reach."""
+    options = "--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()
+    return [*SMALL, *options, "--root", str(root), "--run", the_run(root).name]
 
 
 def final_state(root: Path) -> Dict[str, object]:
@@ -165,5 +172,5 @@ def undisturbed(trained: Finish, tmp_path_factory: pytest.TempPathFactory) -> Di
     root = trained.copy(tmp_path_factory.mktemp("undisturbed") / "root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAPUSH_JOB_ID", JOB)
-        assert train_main([*FURTHER, "--root", str(root)]) == 0
+        assert train_main(further(root)) == 0
     return final_state(root)

@@ -33,13 +33,13 @@ def train(root: Path, *options: str) -> int:
     return main([*QUICK, "--root", str(root), *options])
 
 
-def interrupted(root: Path, *options: str) -> int:
-    """Train, with a signal in the second update."""
+def interrupted(root: Path, *options: str, decision: int = 6) -> int:
+    """Train, with a signal at a decision of this process; an update has four."""
     step, calls = PushEnvironment.step, []
 
     def stopping(self: PushEnvironment, action: object) -> object:
         calls.append(None)
-        if len(calls) == 6:
+        if len(calls) == decision:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
@@ -132,6 +132,50 @@ def test_an_inherited_restart_count_makes_no_request_of_a_first_start_a_repetiti
     assert train(tmp_path) == 0
     assert train(tmp_path) == 0
     assert len(runs(tmp_path)) == 2
+
+
+def replace_status(run: RunDirectory, before: str, after: str) -> None:
+    """As a shell does it that ends a job."""
+    for path in (run.live / "run.yaml", run.results / "run.yaml"):
+        text = path.read_text()
+        assert f"\nstatus: {before}\n" in text
+        path.write_text(text.replace(f"\nstatus: {before}\n", f"\nstatus: {after}\n"))
+
+
+@pytest.mark.parametrize("before", [record.PREEMPTED, record.RUNNING])
+def test_a_cancelled_run_resumes_as_a_preempted_one(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAPUSH_JOB_ID", "one")
+    assert interrupted(tmp_path) == 75
+    run = open_run(tmp_path, "one")
+    if before == record.RUNNING:  # killed before it could write its interruption down
+        run.update(status=before, interruptions=())
+    replace_status(run, before, record.CANCELLED)
+    assert train(tmp_path) == 0
+    found = run.read()
+    assert found.status == record.COMPLETE
+    (note,) = found.interruptions
+    assert note.signal == ("SIGTERM" if before == record.PREEMPTED else "killed")
+    assert (note.step, note.is_pending) == (400, False)
+
+
+def test_the_record_tells_the_code_and_what_other_code_resumed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAPUSH_JOB_ID", "one")
+    monkeypatch.setenv("MAPUSH_COMMIT", "a" * 40)
+    assert interrupted(tmp_path) == 75
+    assert interrupted(tmp_path, decision=2) == 75
+    run = open_run(tmp_path, "one")
+    began = run.read().more["code"]
+    assert (began["commit"], began["changed"], len(began["hash"])) == ("a" * 40, False, 16)
+    assert "resumed_with" not in run.read().more
+    monkeypatch.setenv("MAPUSH_COMMIT", "b" * 40 + "+changed")
+    assert train(tmp_path) == 0
+    found = run.read().more
+    assert found["code"] == began
+    assert found["resumed_with"] == [{**began, "commit": "b" * 40, "changed": True}]
 
 
 @pytest.fixture(scope="module")
