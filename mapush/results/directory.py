@@ -89,7 +89,7 @@ def reserve(
         task=task,
         status=record.RUNNING,
         owner=owner,
-        started=start.astimezone().isoformat(timespec="seconds"),
+        started=start.astimezone().isoformat(timespec="milliseconds"),
         live=live.relative_to(root).as_posix(),
         results=results.relative_to(root).as_posix(),
         command=tuple(fields.pop("command", ())),

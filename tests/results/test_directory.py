@@ -13,7 +13,15 @@ from owners import owner
 
 from mapush.errors import RequestError, StorageError
 from mapush.results import record
-from mapush.results.directory import RunDirectory, find_by_job, finish, open_run, reserve, runs
+from mapush.results.directory import (
+    RunDirectory,
+    find_by_job,
+    finish,
+    open_run,
+    reserve,
+    runs,
+    runs_of_job,
+)
 
 START = datetime(2025, 10, 28, 18, 7, 58)
 PROJECT = Path(__file__).parents[2]
@@ -135,6 +143,16 @@ def test_runs_are_listed_in_the_order_of_their_start(tmp_path: Path) -> None:
     later = start(tmp_path, moment=START.replace(year=2026, month=1))
     earlier = start(tmp_path)
     assert runs(tmp_path) == [earlier, later]
+
+
+def test_starts_within_a_second_are_in_order_though_their_names_are_not(tmp_path: Path) -> None:
+    last = datetime(2025, 12, 31, 23, 59, 59)
+    moments = [last.replace(microsecond=1000 * number) for number in range(4)]
+    started = [start(tmp_path, "7", moment) for moment in moments]
+    assert started[2].name == "01-01-00_cuboid_00-00"
+    assert runs(tmp_path) == started
+    assert [run for run, _ in runs_of_job(tmp_path, "7")] == started
+    assert find_by_job(tmp_path, "7") == started[-1]
 
 
 def test_there_are_no_runs_where_there_is_no_results_directory(tmp_path: Path) -> None:
