@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all, and storage faults that say how to mend them."""
+"""Files that appear whole or not at all, and storage faults that say how to fix them.
+
+Network file systems report faults that are over a moment later. What such a fault seems to say is
+believed only once `looked_at_again` has seen it last.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,30 @@ import errno
 import os
 import secrets
 import shutil
+import stat
+import sys
+import unicodedata
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator, List, Optional, TypeVar
 
-from mapush.errors import StorageError
+from mapush.errors import RequestError, StorageError
+
+TRANSIENT = frozenset(
+    (errno.ESTALE, errno.EIO, errno.ENOLCK, errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT)
+)
+"""Errors that a network file system reports for a moment and that say nothing about a file."""
+
+PATIENCE = 2.0
+"""Seconds for which a file is looked at again while it cannot be seen."""
+
+_SHORTEST, _LONGEST = 0.02, 0.5  # seconds between two looks
+_NAME_BYTES = 255  # of Linux's file systems, all but a few
+_PATH_BYTES = 4095
+# What a run adds below its root: the longest names of a run, a checkpoint and a file in it.
+_BELOW_ROOT = 400
+_NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories
+
+_T = TypeVar("_T")
 
 _MEND = {
     errno.EACCES: "it may not be written by this user; change its permissions or choose another "
@@ -59,6 +83,129 @@ def storage_errors(path: Path, needed: int = 0) -> Iterator[None]:
         raise storage_error(error, path, needed) from error
 
 
+def looked_at_again(look: Callable[[], _T], patience: Optional[float] = None) -> _T:
+    """What a look at the storage gives, repeated while that fails with a `TRANSIENT` error.
+
+    Args:
+        look: Looks at something, or does what may be done twice.
+        patience: Seconds to repeat it, at once and then in growing pauses; 0 for one look only.
+            `PATIENCE` unless given.
+
+    Raises:
+        OSError: The last fault, if it lasts; at once if it is of another kind.
+    """
+    try:
+        return look()
+    except OSError as error:
+        if patience == 0 or not is_transient(error):
+            raise
+    # Costs some 40 ms, so only where there is a fault.
+    from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
+
+    retrying = Retrying(
+        retry=retry_if_exception(is_transient),
+        wait=wait_exponential(multiplier=_SHORTEST, max=_LONGEST),
+        stop=stop_after_delay(PATIENCE if patience is None else patience),
+        reraise=True,
+    )
+    return retrying(look)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether a fault may be over a moment later."""
+    return isinstance(error, OSError) and error.errno in TRANSIENT
+
+
+def read_file(path: Path, limit: int = -1) -> bytes:
+    """The content of a file, up to a number of bytes if one is given.
+
+    Raises:
+        OSError: It cannot be read, or not after `PATIENCE`.
+    """
+
+    def read() -> bytes:
+        if limit < 0:
+            return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(limit)
+
+    return looked_at_again(read)
+
+
+def list_directory(path: Path, patience: Optional[float] = None) -> List[str]:
+    """The names in a directory, in no order.
+
+    Raises:
+        OSError: It cannot be listed, or not after `patience`, as for `looked_at_again`.
+    """
+    return looked_at_again(lambda: os.listdir(path), patience)
+
+
+def status(path: Path) -> Optional[os.stat_result]:
+    """What lies at a path, links followed; None if nothing does.
+
+    Unlike `Path.exists` it takes no fault of the storage for an answer.
+
+    Raises:
+        OSError: The storage does not tell, or not after `PATIENCE`.
+    """
+    try:
+        return looked_at_again(path.stat)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return None
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a path leads to a directory; the storage's faults are raised, as by `status`."""
+    found = status(path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def check_path(option: str, path: Path) -> Path:
+    """Return a path that can be printed on a line, written into a record and lengthened by a run.
+
+    Args:
+        option: What gives it, such as `--root`, for the message.
+        path: Relative ones are judged from the working directory.
+
+    Raises:
+        RequestError: It holds a control character or bytes that are no text, or is too long.
+    """
+    whole = str(path.absolute())
+    if any(unicodedata.category(letter) in _NOT_IN_A_LINE for letter in whole):
+        raise RequestError(
+            f"{option} {quoted(whole)}: holds a line break, a control character or bytes that "
+            "are no text; rename it or use another path"
+        )
+    try:
+        names = [os.fsencode(name) for name in path.absolute().parts]
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{option} {quoted(whole)}: cannot be written in the file system's encoding "
+            f"{sys.getfilesystemencoding()}; set LC_ALL=C.UTF-8 or use another path"
+        ) from None
+    longest = max(len(name) for name in names)
+    if longest > _NAME_BYTES:
+        raise RequestError(
+            f"{option} {quoted(whole)}: has a part of {longest} bytes and a name has at most "
+            f"{_NAME_BYTES}; use a shorter one"
+        )
+    length = len(os.fsencode(whole))
+    if length > _PATH_BYTES - _BELOW_ROOT:
+        raise RequestError(
+            f"{option} {quoted(whole)}: has {length} bytes and at most "
+            f"{_PATH_BYTES - _BELOW_ROOT} leave room for a run's files; use a shorter path"
+        )
+    return path
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, what does not print escaped and the middle of a long one left out."""
+    return repr(text) if len(text) <= 120 else f"{text[:70]!r}...{text[-40:]!r}"
+
+
 def free_bytes(path: Path) -> int:
     """Bytes a user can still write on the file system of `path`, which need not exist yet."""
     for place in (path, *path.absolute().parents):
@@ -74,7 +221,7 @@ def make_directory(path: Path) -> None:
         StorageError: If it cannot be created.
     """
     with storage_errors(path):
-        missing = [place for place in (path, *path.parents) if not place.is_dir()]
+        missing = [place for place in (path, *path.parents) if not is_directory(place)]
     for place in reversed(missing):
         with storage_errors(place):
             place.mkdir(exist_ok=True)

@@ -91,6 +91,42 @@ def test_a_wrong_training_request_is_refused_before_anything_is_written(
     assert_refused(train, [*options.split(), "--root", str(root)], said, root)
 
 
+UNPRINTABLE = ["line\nbreak", "escape\x1b[2J", os.fsdecode(b"no text \xff"), "\u2028"]
+
+
+@pytest.mark.parametrize("option", ["--root", "--checkpoint", "--run", "--exp_name", "--exp"])
+@pytest.mark.parametrize("name", [*UNPRINTABLE, "a" * 300, "日" * 99, "/".join(["a" * 99] * 50)])
+def test_a_name_that_does_not_fit_is_refused_in_one_line_before_anything_is_reserved(
+    option: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    arguments = [*SMALL, "--root", str(tmp_path / "root"), option, name]
+    if option == "--root":
+        arguments[-1] = str(tmp_path / "root" / name)
+    assert_refused(
+        train, arguments, [option if option != "--run" else "is no run"], tmp_path / "root"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b", "100% %j", 'it\'s "quoted"', "ümlaut 日本", "-x", "$HOME `x` ;", "a\\nb"]
+)
+def test_any_other_name_works_on_a_screen_that_has_only_ascii_too(
+    name: str, tmp_path: Path
+) -> None:
+    root = tmp_path / name
+    options = "--train_timesteps 400 --eval_freq 0 --final_envs 0".split()
+    with_ascii = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        train_command(root, *options), env=with_ascii, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    module = only_run(root) / "checkpoints" / "rl_model_400_steps" / "module.pt"
+    assert train([*SMALL, "--checkpoint", str(module), "--root", str(root), *options[2:]]) == 0
+    found = sorted((root / "results").glob("*/run.yaml"))
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -2,12 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Callable, Optional
 
 import pytest
 
-from mapush.errors import StorageError
-from mapush.files import free_bytes, make_directory, storage_error, write_atomically
+from mapush import files
+from mapush.errors import RequestError, StorageError
+from mapush.files import (
+    check_path,
+    free_bytes,
+    is_directory,
+    looked_at_again,
+    make_directory,
+    status,
+    storage_error,
+    write_atomically,
+)
 
 
 def test_a_file_is_replaced_as_a_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -72,3 +87,125 @@ def test_a_directory_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(StorageError, match=r"/a: .* something else has that name"):
         make_directory(tmp_path / "a" / "b")
+
+
+def failing(times: int, code: int) -> Callable[[], str]:
+    """A look that fails so often before it gives an answer."""
+    left = [times]
+
+    def look() -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(code, os.strerror(code))
+        return "seen"
+
+    return look
+
+
+@pytest.mark.parametrize("code", sorted(files.TRANSIENT))
+def test_a_fault_of_the_moment_is_looked_at_again(code: int) -> None:
+    assert looked_at_again(failing(1, code)) == "seen"
+    assert looked_at_again(failing(3, code)) == "seen"
+
+
+def test_a_fault_that_lasts_is_raised_when_patience_ends() -> None:
+    begun = time.monotonic()
+    with pytest.raises(OSError, match="Stale"):
+        looked_at_again(failing(10_000, errno.ESTALE), patience=0.3)
+    assert 0.3 <= time.monotonic() - begun < 0.3 + 2 * 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "patience"),
+    [(errno.ENOENT, None), (errno.EACCES, None), (errno.ENOSPC, None), (errno.ESTALE, 0.0)],
+)
+def test_what_is_no_fault_of_the_moment_is_believed_at_once(
+    code: int, patience: Optional[float]
+) -> None:
+    with pytest.raises(OSError, match=re.escape(os.strerror(code))):
+        looked_at_again(failing(1, code), patience)
+
+
+def test_looking_again_costs_nothing_where_there_is_no_fault() -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from mapush.files import list_directory, read_file, status\n"
+        "list_directory(Path()), status(Path('none')), read_file(Path(sys.argv[1]))\n"
+        "assert 'tenacity' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, __file__], check=True)
+
+
+def test_only_what_is_not_there_has_no_status(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "round").symlink_to("round")
+    for name in ("none", "file/below", "round"):
+        assert status(tmp_path / name) is None
+        assert not is_directory(tmp_path / name)
+    assert is_directory(tmp_path)
+    assert not is_directory(tmp_path / "file")
+
+
+def test_a_fault_is_no_answer_to_whether_something_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, **_: object) -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(files, "PATIENCE", 0.01)
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(OSError, match="Stale"):
+        is_directory(tmp_path)
+
+
+ALLOWED = [
+    "plain",
+    "with space",
+    "a:b",
+    "100%",
+    "%j",
+    "-x",
+    "'quoted'",
+    "ümlaut",
+    "日本",
+    "..",
+    ".",
+]
+REFUSED = ["line\nbreak", "bell\a", "escape\x1b[2J", os.fsdecode(b"\xff"), "next\x85", "line\u2028"]
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_a_path_with_any_name_that_prints_is_allowed(name: str) -> None:
+    assert check_path("--root", Path(name)) == Path(name)
+
+
+@pytest.mark.parametrize("name", [*REFUSED, *(f"{name}/below" for name in REFUSED)])
+def test_a_path_that_does_not_fit_on_a_line_is_refused_on_one(name: str) -> None:
+    with pytest.raises(RequestError, match=r"^--root '.*: holds a line break") as caught:
+        check_path("--root", Path(name))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("a" * 256, "has a part of 256 bytes"),
+        ("日" * 100, "has a part of 300 bytes"),
+        ("/".join(["a" * 200] * 20), "leave room for a run's files"),
+    ],
+)
+def test_a_path_too_long_for_a_run_is_refused(path: str, said: str) -> None:
+    with pytest.raises(RequestError, match=said) as caught:
+        check_path("--root", Path(path))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_relative_path_is_judged_with_the_directory_it_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "line\nbreak"
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    with pytest.raises(RequestError, match="line"):
+        check_path("--root", Path("results"))

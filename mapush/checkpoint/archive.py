@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Dict
 
 from mapush.errors import CheckpointError
+from mapush.files import looked_at_again, read_file
 
 MEND = "name another checkpoint or restore this one from a copy"
 
@@ -78,12 +79,12 @@ def read_bytes(path: Path) -> bytes:
         CheckpointError: If there is no readable, regular, non-empty file at `path`.
     """
     try:
-        mode = path.stat().st_mode
+        mode = looked_at_again(path.stat).st_mode
         if stat.S_ISDIR(mode):
             raise CheckpointError(f"{path}: is a directory; name the module.pt inside it")
         if not stat.S_ISREG(mode):
             raise CheckpointError(f"{path}: is not a regular file; {MEND}")
-        data = path.read_bytes()
+        data = read_file(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path}: there is no such checkpoint; name an existing module.pt"

@@ -15,6 +15,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from mapush import __version__
 from mapush.errors import CheckpointError
+from mapush.files import read_file
 
 FILE_NAME = "manifest.json"
 
@@ -85,8 +86,7 @@ def read(path: Path) -> Manifest:
             later version are ignored.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
         fields = json.loads(data.decode("utf-8"))

@@ -15,6 +15,7 @@ from mapush.checkpoint.archive import MEND, Archive, read_archive
 from mapush.checkpoint.inert import MAX_PICKLE_BYTES, Global, StandIn, build
 from mapush.checkpoint.published import MODULE_CLASS
 from mapush.errors import CheckpointError
+from mapush.files import status
 
 FORMAT = "mapush-1"
 FILE_NAME = "module.pt"
@@ -124,8 +125,11 @@ def is_published(path: Path) -> bool:
 
 def _verify(archive: Archive) -> None:
     beside = archive.path.with_name(manifest.FILE_NAME)
-    if not beside.exists():
-        return
+    try:
+        if status(beside) is None:
+            return
+    except OSError as error:
+        raise CheckpointError(f"{beside}: cannot be read ({error}); {MEND}") from error
     expected = manifest.read(beside)
     found = hashlib.sha256(archive.data).hexdigest()
     if found != expected.sha256:

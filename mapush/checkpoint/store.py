@@ -17,13 +17,22 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
 from mapush.errors import CheckpointError, StorageError
-from mapush.files import fsync_directory, storage_errors, write_atomically
+from mapush.files import (
+    TRANSIENT,
+    fsync_directory,
+    is_directory,
+    list_directory,
+    storage_errors,
+    write_atomically,
+)
 
 MODULE = "module.pt"
 
 _NAME = re.compile(r"rl_model_(0|[1-9]\d{0,17})_steps")
 # Faults of the moment: the checkpoint may be good, so it is neither set aside nor passed over.
-_PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE}
+_PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, *TRANSIENT}
+# Bad sectors say so for good; for a moment it is any fault of a server.
+_PASSING -= {errno.EIO}
 # What lies there is no checkpoint, or (None) its content is not.
 _DAMAGE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 
@@ -103,7 +112,7 @@ class CheckpointStore:
             StorageError: If the directory cannot be listed.
         """
         try:
-            names = [path.name for path in self.directory.iterdir()]
+            names = list_directory(self.directory)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -197,6 +206,11 @@ class CheckpointStore:
                         unreadable.append((entry, str(error)))
                     continue
                 for bad, reason in unreadable:
+                    # The fault may have been over by the time that the older one was read.
+                    again = _loaded(bad)
+                    if again is not None:
+                        entry, state = bad, again
+                        break
                     self._set_aside(bad, reason)
                 self.pin(entry.step)
                 return entry, state
@@ -220,7 +234,7 @@ class CheckpointStore:
 
     def _clean(self) -> None:
         """Remove, once, what writers that were killed have left."""
-        if self._cleaned or not self.directory.is_dir():
+        if self._cleaned or not is_directory(self.directory):
             self._cleaned = True
             return
         for path in publish.leftovers(self.directory):
@@ -310,6 +324,13 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
                 "restore it from a copy"
             )
     return state
+
+
+def _loaded(entry: CheckpointEntry) -> Optional[Dict[str, Any]]:
+    try:
+        return load_entry(entry)
+    except CheckpointError:
+        return None
 
 
 def _fault(error: CheckpointError) -> Optional[int]:

@@ -15,6 +15,7 @@ from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
+from mapush.files import check_path
 from mapush.launch.check import check_member, settled
 from mapush.launch.follow import wait
 from mapush.launch.jobs import JobFolder, find_job
@@ -148,7 +149,7 @@ def _parser() -> Parser:
 
 def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     """Check what can be checked here, before anything is written."""
-    root = Path(options.root).absolute()
+    root = check_path("--root", Path(options.root)).absolute()
     if ":" in str(root):
         raise RequestError(
             f"--root {str(root)!r}: Python cannot import from a path with a colon, and the job's "

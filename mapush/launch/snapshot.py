@@ -15,9 +15,10 @@ from typing import Dict, Iterable, Iterator
 
 from mapush.errors import RequestError, StorageError
 from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
+from mapush.launch.profile import PROJECT
 from mapush.launch.request import CodeCopy
+from mapush.results.code import code_facts
 
-_PROJECT = Path(__file__).resolve().parents[2]
 # What a job runs besides its tasks.
 _PARTS = ("mapush", "job")
 _NAME_LENGTH = 16
@@ -40,7 +41,7 @@ def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
     """
     files = _files(tasks)
     name = _digest(files)
-    copy = CodeCopy(path=str(parent / name), hash=name)
+    copy = _described(parent, name)
     target = parent / name
     make_directory(parent)
     with storage_errors(target):
@@ -52,7 +53,7 @@ def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
                 (temporary / relative).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, temporary / relative)
             if not _is_whole(temporary, name):
-                raise RequestError(f"{_PROJECT}: was edited while it was copied; submit again")
+                raise RequestError(f"{PROJECT}: was edited while it was copied; submit again")
             if target.exists() and not _is_whole(target, name):
                 with contextlib.suppress(FileNotFoundError):  # somebody else has done it
                     target.rename(hidden_sibling(target))
@@ -71,7 +72,14 @@ def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
 def place(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
     """What `take` would return; nothing is written."""
     name = _digest(_files(tasks))
-    return CodeCopy(path=str(parent / name), hash=name)
+    return _described(parent, name)
+
+
+def _described(parent: Path, name: str) -> CodeCopy:
+    facts = code_facts(PROJECT / "mapush")
+    return CodeCopy(
+        path=str(parent / name), commit=facts["commit"], changed=facts["changed"], hash=name
+    )
 
 
 def _is_whole(target: Path, name: str) -> bool:
@@ -89,13 +97,13 @@ def _files(tasks: Iterable[Path]) -> Dict[str, Path]:
     """Every file of a snapshot by its place in it."""
     found: Dict[str, Path] = {}
     for part in _PARTS:
-        if not (_PROJECT / part).is_dir():
+        if not (PROJECT / part).is_dir():
             raise RequestError(
-                f"{_PROJECT / part}: is not there; a job needs mapush's whole checkout, so run "
+                f"{PROJECT / part}: is not there; a job needs mapush's whole checkout, so run "
                 "mapush from there"
             )
-        for path in _walk(_PROJECT / part):
-            found[path.relative_to(_PROJECT).as_posix()] = path
+        for path in _walk(PROJECT / part):
+            found[path.relative_to(PROJECT).as_posix()] = path
     for task in tasks:
         for path in _walk(task):
             found[f"task/{task.name}/{path.relative_to(task).as_posix()}"] = path

@@ -19,7 +19,18 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 import filelock
 
 from mapush.errors import RequestError, StorageError
-from mapush.files import fsync_directory, make_directory, storage_error, storage_errors
+from mapush.files import (
+    fsync_directory,
+    is_directory,
+    list_directory,
+    looked_at_again,
+    make_directory,
+    quoted,
+    read_file,
+    status,
+    storage_error,
+    storage_errors,
+)
 from mapush.results import record
 from mapush.results.finish import finish
 from mapush.results.identity import Owner
@@ -27,7 +38,7 @@ from mapush.results.name import candidates, check_plain, live_candidates
 from mapush.results.record import RunRecord
 from mapush.results.run import RunDirectory
 
-__all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs"]
+__all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs", "runs_of_job"]
 
 _LOCK_SECONDS = 0.5
 # What lies in a record's place is no record: not a fault of the moment.
@@ -78,7 +89,7 @@ def reserve(
         task=task,
         status=record.RUNNING,
         owner=owner,
-        started=start.astimezone().isoformat(timespec="seconds"),
+        started=start.astimezone().isoformat(timespec="milliseconds"),
         live=live.relative_to(root).as_posix(),
         results=results.relative_to(root).as_posix(),
         command=tuple(fields.pop("command", ())),
@@ -105,6 +116,18 @@ def find_by_job(
 ) -> Optional[RunDirectory]:
     """The run that a job owns, whatever its status; the one started last if there are several.
 
+    Raises:
+        StorageError: As for `runs_of_job`.
+    """
+    owned = runs_of_job(root, job_id, warn)
+    return owned[-1][0] if owned else None
+
+
+def runs_of_job(
+    root: Path, job_id: str, warn: Callable[[str], None] = _log.warning
+) -> List[Tuple[RunDirectory, RunRecord]]:
+    """The runs that a job owns with their records, whatever their status, in order of start.
+
     Where a record in `results/` is damaged, the copy in the live directory is looked for.
 
     Raises:
@@ -112,21 +135,23 @@ def find_by_job(
             now: it may be the job's, and a job must not begin again what it can go on with.
     """
     if not job_id:
-        return None
+        return []
     damaged: List[str] = []
+    wanted = job_id.encode("utf-8", "surrogateescape")
 
     def may_be_owned(path: Path) -> bool:
         # Parsing a thousand records takes seconds, which a restarted job does not have.
-        text = path.read_bytes()
-        return os.fsencode(job_id) in text or _JOB_ID.search(text) is None
+        text = read_file(path)
+        return wanted in text or _JOB_ID.search(text) is None
 
     found = _recorded(root, may_be_owned, damaged.append, of_this_user=True)
     for text in damaged:
         warn(text)
     if damaged:
-        found += _recorded_live(root)
-    owned = [(_moment(known.started), run) for run, known in found if known.owner.job_id == job_id]
-    return max(owned, key=lambda item: item[0])[1] if owned else None
+        listed = {run.results for run, _ in found}
+        found += [item for item in _recorded_live(root) if item[0].results not in listed]
+    owned = [(run, known) for run, known in found if known.owner.job_id == job_id]
+    return sorted(owned, key=lambda item: _moment(item[1].started))
 
 
 def open_run(root: Path, text: str) -> RunDirectory:
@@ -137,23 +162,39 @@ def open_run(root: Path, text: str) -> RunDirectory:
 
     Raises:
         RequestError: If there is no such run; the message lists those there are.
+        StorageError: If the storage does not tell.
     """
     for place in (Path(text), root / "results" / text):
-        if (place / record.FILE_NAME).is_file():
+        if _is_there(place / record.FILE_NAME):
             return _at(root, place)
     owned = _owned(root, text)
     if owned is not None:
         return owned
     known = [run.name for run in runs(root)]
     there = f"there are {', '.join(known)}" if known else f"there are none in {root / 'results'}"
-    raise RequestError(f"{text!r}: is no run (a directory with a {record.FILE_NAME}); {there}")
+    raise RequestError(
+        f"{quoted(text)}: is no run (a directory with a {record.FILE_NAME}); {there}"
+    )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file lies there; nothing does under a name that the system does not allow."""
+    try:
+        return status(path) is not None
+    except ValueError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise storage_error(error, path) from error
 
 
 def _owned(root: Path, job_id: str) -> Optional[RunDirectory]:
     """The last run of a job by its id or by SLURM's, which may come round again."""
+    wanted = job_id.encode("utf-8", "surrogateescape")
 
     def may_be_owned(path: Path) -> bool:
-        return os.fsencode(job_id) in path.read_bytes()
+        return wanted in read_file(path)
 
     def unsaid(_: str) -> None:
         """Records that cannot be read are named where all runs are listed."""
@@ -177,7 +218,7 @@ def _recorded(
         path = results / record.FILE_NAME
         try:
             # Without a record, its reservation was killed in the middle or it is no run of ours.
-            if path.exists() and wanted(path):
+            if status(path) is not None and wanted(path):
                 run = _at(root, results)
                 known = run.read()
                 found.append((_moment(known.started), run.name, run, known))
@@ -201,7 +242,7 @@ def _recorded_live(root: Path) -> List[Tuple[RunDirectory, RunRecord]]:
         with contextlib.suppress(RequestError):
             known = record.read(path)
             _moment(known.started)
-            if root / known.live == path.parent and (root / known.results).is_dir():
+            if root / known.live == path.parent and is_directory(root / known.results):
                 found.append((RunDirectory(root, path.parent, root / known.results), known))
     return found
 
@@ -209,7 +250,7 @@ def _recorded_live(root: Path) -> List[Tuple[RunDirectory, RunRecord]]:
 def _is_ours(directory: Path) -> bool:
     """Whether this user has made a directory; in a shared root others may keep theirs closed."""
     try:
-        return directory.stat().st_uid == os.geteuid()
+        return looked_at_again(directory.stat).st_uid == os.geteuid()
     except FileNotFoundError:
         return False
     except OSError:
@@ -225,6 +266,9 @@ def _at(root: Path, place: Path) -> RunDirectory:
         if resolved in (run.live.resolve(), run.results.resolve()):
             claimed = run.read()
             if (claimed.live, claimed.results) != (found.live, found.results):
+                if found.status == record.COMPLETE:
+                    # A run that began after it had moved home has got the name of its live one.
+                    return RunDirectory(base, resolved / found.live, resolved)
                 raise RequestError(
                     f"{place / record.FILE_NAME}: names {found.live}, which is the live directory "
                     f"of {claimed.results}; mend it by hand or move the run away"
@@ -243,7 +287,8 @@ def _moment(started: str) -> datetime:
 
 def _directories(parent: Path) -> List[Path]:
     try:
-        return sorted(path for path in parent.iterdir() if path.name[:1] != "." and path.is_dir())
+        names = sorted(name for name in list_directory(parent) if name[:1] != ".")
+        return [parent / name for name in names if is_directory(parent / name)]
     except FileNotFoundError:
         return []
     except OSError as error:

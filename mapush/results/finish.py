@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Callable
 
 from mapush.errors import RequestError
-from mapush.files import fsync_directory, hidden_sibling, storage_errors
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    is_directory,
+    looked_at_again,
+    storage_errors,
+)
 from mapush.results import record
 from mapush.results.run import LEASES, RunDirectory
 
@@ -48,7 +54,7 @@ def finish(run: RunDirectory, guard: Callable[[], None] = nothing) -> None:
 
 def _finish(run: RunDirectory, guard: Callable[[], None]) -> None:
     found = run.read()
-    if not run.live.is_dir():
+    if not is_directory(run.live):
         if found.status != record.COMPLETE:
             raise RequestError(
                 f"{run.live}: the live directory of a run that is {found.status} is missing; "
@@ -77,7 +83,7 @@ def _finish(run: RunDirectory, guard: Callable[[], None]) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    if os.path.lexists(target):
+    if _is_there(target):
         if source.lstat().st_dev != target.lstat().st_dev:
             # Copies are renamed into place when whole: only deleting the source was left to do.
             _remove(source)
@@ -119,10 +125,19 @@ def _sync(path: Path) -> None:
             os.fsync(file.fileno())
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a name is taken, be it by a link that leads nowhere."""
+    try:
+        looked_at_again(path.lstat)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _make_way(target: Path) -> None:
     """Rename something that a person has put where a part of the run belongs."""
     number = 1
-    while os.path.lexists(target.with_name(f"{target.name}.aside-{number}")):
+    while _is_there(target.with_name(f"{target.name}.aside-{number}")):
         number += 1
     target.rename(target.with_name(f"{target.name}.aside-{number}"))
 

@@ -13,7 +13,16 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mapush.errors import RequestError
 
+JOB_ID = "MAPUSH_JOB_ID"
+RESTART_COUNT = "MAPUSH_RESTART_COUNT"
+SLURM_ID = "MAPUSH_SLURM_ID"
+RUN_LINK = "MAPUSH_RUN_LINK"
+COMMIT = "MAPUSH_COMMIT"
+# The SLURM job, by its SLURM_JOB_ID, that a launcher has set the names above for.
+_JOB_OF = "MAPUSH_JOB_OF"
+
 _ENDED = ("Z", "X")  # states of a process that does nothing any more
+_CLOCKS_DIFFER = 60.0  # seconds that the clocks of a cluster may be apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +48,9 @@ class Owner:
     """As `squeue` shows it, such as 4711 or, in an array, 4711_3; empty outside SLURM."""
     node: str = ""
     """What SLURM calls the machine, where the host's name may be another; never empty."""
+    job_start: Optional[float] = dataclasses.field(default=None, compare=False)
+    """When SLURM has started the job, in seconds since the epoch; known of this process alone, and
+    only in a job that no launcher has given an id."""
 
     def __post_init__(self) -> None:
         if not self.node:
@@ -46,23 +58,27 @@ class Owner:
 
     @classmethod
     def current(cls, job_id: Optional[str] = None, restart: Optional[int] = None) -> Owner:
-        """This process; job and restart count come from SLURM's environment unless given.
+        """This process; job and restart count come from the environment unless given.
+
+        There the launcher's go before SLURM's, as `job_environment` has them.
 
         Raises:
-            RequestError: If SLURM's restart count is no number.
+            RequestError: If a restart count in the environment is no number.
         """
         host = socket.gethostname()
+        given = job_environment()
         return cls(
-            job_id=os.environ.get("SLURM_JOB_ID", "") if job_id is None else job_id,
-            restart=count_in_environment("SLURM_RESTART_COUNT") if restart is None else restart,
+            job_id=_job_id(given) if job_id is None else job_id,
+            restart=_restart(given) if restart is None else restart,
             host=host,
             pid=os.getpid(),
             process_start=_process_start(os.getpid()),
             namespace=_namespace(),
             token=secrets.token_hex(8),
             since=datetime.now().astimezone().isoformat(timespec="seconds"),
-            slurm_job_id=_slurm_job_id(),
+            slurm_job_id=given.get(SLURM_ID) or os.environ.get("SLURM_JOB_ID", ""),
             node=os.environ.get("SLURMD_NODENAME") or host,
+            job_start=_job_start(given),
         )
 
     @classmethod
@@ -92,7 +108,26 @@ class Owner:
 
     def to_mapping(self) -> Dict[str, Any]:
         """Plain values, for a file."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        del fields["job_start"]
+        return fields
+
+    def is_earlier_start_of(self, later: Owner) -> bool:
+        """Whether the scheduler has started this one's job again since, as the later one.
+
+        A restart count tells, unless it was inherited from another job. SLURM's time of the start
+        tells too where the job is SLURM's own.
+        """
+        if not self.job_id or self.job_id != later.job_id:
+            return False
+        return self.restart < later.restart or self._began_before(later.job_start)
+
+    def _began_before(self, job_start: Optional[float]) -> bool:
+        try:
+            since = datetime.fromisoformat(self.since).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return False
+        return job_start is not None and since < job_start - _CLOCKS_DIFFER
 
     def has_ended(self) -> bool:
         """Whether this machine knows that the process is gone; False also where it cannot tell."""
@@ -116,6 +151,19 @@ class Owner:
         return f"process {self.pid} on {self.host}{node} ({job}since {self.since})"
 
 
+def job_environment() -> Mapping[str, str]:
+    """What a launcher has put into the environment of this job: the names above that are set.
+
+    A job that is submitted from within another inherits that one's environment, and must not take
+    itself for it. So nothing counts that was set for another SLURM job than this.
+    """
+    of = os.environ.get(_JOB_OF)
+    if of and of != os.environ.get("SLURM_JOB_ID"):
+        return {}
+    names = (JOB_ID, RESTART_COUNT, SLURM_ID, RUN_LINK, COMMIT)
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
 def count_in_environment(name: str) -> int:
     """A count that a scheduler or launcher has put into the environment; 0 where there is none.
 
@@ -128,10 +176,18 @@ def count_in_environment(name: str) -> int:
     return int(text)
 
 
-def _slurm_job_id() -> str:
-    # Every member of an array has a SLURM_JOB_ID of its own, which no user ever sees.
-    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
+def _job_id(given: Mapping[str, str]) -> str:
+    return given.get(JOB_ID) or os.environ.get("SLURM_JOB_ID", "")
+
+
+def _restart(given: Mapping[str, str]) -> int:
+    # A launcher's job that starts for the first time may inherit SLURM's count from its parent.
+    return count_in_environment(RESTART_COUNT if RESTART_COUNT in given else "SLURM_RESTART_COUNT")
+
+
+def _job_start(given: Mapping[str, str]) -> Optional[float]:
+    text = os.environ.get("SLURM_JOB_START_TIME", "")
+    return float(text) if JOB_ID not in given and re.fullmatch("[0-9]{1,12}", text) else None
 
 
 def _process_start(pid: int) -> Optional[int]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from datetime import datetime, timedelta
 from typing import Iterator
 
 from mapush.errors import RequestError
+from mapush.files import quoted
 
 _PLAIN = re.compile(r"\w[\w.-]{0,99}")
+# A file system's names have up to 255, of which the time, a suffix and hidden names take 40.
+_BYTES = 200
 
 
 def check_plain(option: str, name: str) -> str:
@@ -20,8 +24,20 @@ def check_plain(option: str, name: str) -> str:
     """
     if not _PLAIN.fullmatch(name):
         raise RequestError(
-            f"{option} {name[:120]!r}: is no plain folder name; use up to 100 letters, digits, "
+            f"{option} {quoted(name)}: is no plain folder name; use up to 100 letters, digits, "
             "'_', '-' and '.', beginning with a letter or digit"
+        )
+    try:
+        size = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{option} {quoted(name)}: cannot be written in the file system's encoding; "
+            "set LC_ALL=C.UTF-8 or use other letters"
+        ) from None
+    if size > _BYTES:
+        raise RequestError(
+            f"{option} {quoted(name)}: has {size} bytes and at most {_BYTES} leave room for what "
+            "is put around it; use a shorter name"
         )
     return name
 

@@ -26,6 +26,11 @@ from mapush.errors import LostRunError, OwnershipError, RequestError, StorageErr
 from mapush.files import (
     fsync_directory,
     hidden_sibling,
+    is_directory,
+    is_transient,
+    list_directory,
+    looked_at_again,
+    read_file,
     storage_error,
     storage_errors,
     write_atomically,
@@ -50,6 +55,9 @@ STALE_AFTER = 60.0
 
 RENEW_EVERY = 5.0
 """Seconds between heartbeats."""
+
+HEARTBEAT_PATIENCE = 0.2
+"""Seconds for which a heartbeat is tried; the next one comes soon, and a signal may be waiting."""
 
 _MAX_BYTES = 100_000
 
@@ -81,27 +89,39 @@ class Ownership:
         self._renewed = _clocks()
         self._is_failing = False
 
-    def check(self) -> None:
+    def check(self, patience: Optional[float] = None) -> None:
         """Make sure that nobody has taken the run over; for right before a write.
+
+        Args:
+            patience: Seconds to look again while the storage does not tell, as for
+                `looked_at_again`.
 
         Raises:
             LostRunError: If another process owns the run now, or its lease is gone.
             StorageError: If the storage does not tell; nothing may be written then either.
         """
         try:
-            # Touching asks the file server, where a listing alone may come from this host's cache.
-            os.utime(self._lease)
-            newest = max(_generations(self._run), default=0)
+            newest = self._seen(patience)
+            if newest != self.generation:
+                # Once is not enough to end a training.
+                newest = self._seen(patience)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
-                raise storage_error(error, self._lease) from error
-            newest = 0
+            raise storage_error(error, self._lease) from error
         if newest != self.generation:
             raise LostRunError(
                 f"{self._run.name}: has been taken over by {_newest_holder(self._run)}; "
                 "this process writes nothing more and nothing is to be done"
             )
         self._renewed = _clocks()
+
+    def _seen(self, patience: Optional[float]) -> int:
+        """The newest generation that there is; 0 if this one's lease is gone."""
+        try:
+            # Touching asks the file server, where a listing alone may come from this host's cache.
+            looked_at_again(lambda: os.utime(self._lease), patience)
+            return max([self.generation, *_generations(self._run, patience)])
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
     def renew(self, every: Optional[float] = None) -> None:
         """Give a heartbeat if the last one is old; cheap enough for a loop.
@@ -117,7 +137,7 @@ class Ownership:
         if max(spent) < (RENEW_EVERY if every is None else every):
             return
         try:
-            self.check()
+            self.check(0 if self._is_failing else HEARTBEAT_PATIENCE)
             self._is_failing = False
         except StorageError as error:
             # Training harms nobody; what protects the run is the check before the next write.
@@ -169,13 +189,14 @@ def acquire(
     """
     directory = run.live / LEASES
     with storage_errors(directory):
-        if not run.live.is_dir():
+        if not is_directory(run.live):
             raise RequestError(f"{run.name}: has no live directory {run.live}; start a new run")
         directory.mkdir(exist_ok=True)
         while True:
             newest = max(_generations(run), default=0)
             present = _living(run, newest, now or file_system_time, stale_after)
-            if present is not None and not _succeeds(owner, present.owner):
+            other = None if present is None else present.owner
+            if present and not (other and other.is_earlier_start_of(owner)):
                 raise OwnershipError(
                     f"{run.name}: is being trained by {present}; wait for it to end, or stop it "
                     "and start again"
@@ -183,7 +204,7 @@ def acquire(
             before = _last_heartbeat(_lease(run, newest))
             lease = _lease(run, newest + 1)
             try:
-                _create(lease, _dumps(owner, released=False))
+                _create(lease, owner)
             except FileExistsError:
                 continue
             # A lease number is free again once its holder was superseded, so a slow process may
@@ -203,9 +224,9 @@ def holder(run: RunDirectory) -> Optional[Owner]:
     """Who holds the newest lease and has not released it; it may be dead."""
     try:
         newest = max(_generations(run), default=0)
+        content = _read(_lease(run, newest))
     except OSError:
         return None
-    content = _read(_lease(run, newest))
     return None if content.get("released") else _owner(content)
 
 
@@ -244,9 +265,13 @@ def file_system_time(directory: Path) -> float:
         OSError: If no file can be made there.
     """
     probe = hidden_sibling(directory / "clock")
-    try:
+
+    def touch() -> float:
         probe.touch()
         return probe.stat().st_mtime
+
+    try:
+        return looked_at_again(touch)
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
@@ -262,7 +287,7 @@ def _living(
     if not generation or content.get("released") or (other is not None and other.has_ended()):
         return None
     try:
-        heartbeat = lease.stat().st_mtime
+        heartbeat = looked_at_again(lease.stat).st_mtime
     except FileNotFoundError:
         return None
     # A heartbeat from the future was given before the clock went back; a live owner mends that
@@ -274,20 +299,13 @@ def _living(
 def _last_heartbeat(lease: Path) -> Optional[Tuple[str, float]]:
     owner = _owner(_read(lease))
     try:
-        return None if owner is None else (owner.token, lease.stat().st_mtime)
+        return None if owner is None else (owner.token, looked_at_again(lease.stat).st_mtime)
     except FileNotFoundError:
         return None
 
 
 def _clocks() -> Tuple[float, float]:
     return time.monotonic(), time.time()
-
-
-def _succeeds(owner: Owner, other: Optional[Owner]) -> bool:
-    """Whether the scheduler has restarted the other's job as this one, so that it has ended."""
-    if other is None or not owner.job_id:
-        return False
-    return other.job_id == owner.job_id and other.restart < owner.restart
 
 
 def _newest_holder(run: RunDirectory) -> str:
@@ -299,23 +317,29 @@ def _lease(run: RunDirectory, generation: int) -> Path:
     return run.live / LEASES / f"{generation:06d}"
 
 
-def _generations(run: RunDirectory) -> List[int]:
-    return [int(name) for name in os.listdir(run.live / LEASES) if name.isdecimal()]
+def _generations(run: RunDirectory, patience: Optional[float] = None) -> List[int]:
+    names = list_directory(run.live / LEASES, patience)
+    return [int(name) for name in names if name.isdecimal()]
 
 
-def _create(lease: Path, data: bytes) -> None:
+def _create(lease: Path, owner: Owner) -> None:
     """Make a lease that has its content from the first moment, if no such lease exists."""
-    temporary = hidden_sibling(lease)
+    temporary, data = hidden_sibling(lease), _dumps(owner, released=False)
     write_durably(temporary, data)
     try:
-        os.link(temporary, lease)
+        looked_at_again(lambda: os.link(temporary, lease))
+    except FileExistsError:
+        # The server may have made the link and its answer been lost.
+        if _read(lease).get("token") != owner.token:
+            raise
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
             raise
         # A file system without hard links: exclusive all the same, but not whole at once.
         write_durably(lease, data)
     finally:
-        temporary.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
 
 
 def _dumps(owner: Owner, released: bool) -> bytes:
@@ -323,11 +347,16 @@ def _dumps(owner: Owner, released: bool) -> bytes:
 
 
 def _read(lease: Path) -> Dict[str, Any]:
-    """The content of a lease; empty if it is damaged, so that its heartbeat alone counts."""
+    """The content of a lease; empty if it is damaged, so that its heartbeat alone counts.
+
+    Raises:
+        OSError: If it cannot be read for a reason that may pass, so it may be whole.
+    """
     try:
-        with lease.open("rb") as file:
-            content = json.loads(file.read(_MAX_BYTES))
-    except (OSError, RecursionError, ValueError):
+        content = json.loads(read_file(lease, _MAX_BYTES))
+    except (OSError, RecursionError, ValueError) as error:
+        if is_transient(error):
+            raise
         return {}
     return content if isinstance(content, dict) else {}
 

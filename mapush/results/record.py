@@ -8,18 +8,19 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import yaml
 
-from mapush.errors import RequestError
-from mapush.files import write_atomically
+from mapush.errors import RequestError, StorageError
+from mapush.files import is_transient, read_file, write_atomically
 from mapush.results.identity import Owner
 
 FILE_NAME = "run.yaml"
 
 RUNNING = "running"
-PREEMPTED = "preempted"  # stopped early with a durable checkpoint; goes on when started again
+PREEMPTED = "preempted"  # stopped early with a durable checkpoint; resumes when started again
+CANCELLED = "cancelled"  # the same, by someone who ended its job
 FINISHING = "finishing"  # on the way from the live directory to the results
 COMPLETE = "complete"
 FAILED = "failed"
-STATUSES = (RUNNING, PREEMPTED, FINISHING, COMPLETE, FAILED)
+STATUSES = (RUNNING, PREEMPTED, CANCELLED, FINISHING, COMPLETE, FAILED)
 
 # libyaml's writes several times as fast. Its parser nests without limit, so reading is left to
 # Python's.
@@ -83,14 +84,18 @@ def read(path: Path) -> RunRecord:
 
     Raises:
         RequestError: If it is missing, damaged, or names a directory outside the root.
+        StorageError: If the storage does not tell.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
         fields = yaml.safe_load(data)
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        if is_transient(error):
+            raise StorageError(
+                f"{path}: cannot be read ({error}); check the file system and start again"
+            ) from error
         reason = " ".join(str(error).split())
         raise RequestError(f"{path}: cannot be read ({reason:.200}); {_MEND}") from error
     if not isinstance(fields, dict):

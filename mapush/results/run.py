@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from mapush.files import storage_errors
+from mapush.files import is_directory, status, storage_errors
 from mapush.results import record
 from mapush.results.record import RunRecord
 
@@ -31,7 +31,7 @@ class RunDirectory:
     @property
     def current(self) -> Path:
         """Where its files are: the live directory while there is one, else the results."""
-        return self.live if self.live.is_dir() else self.results
+        return self.live if is_directory(self.live) else self.results
 
     @property
     def checkpoints(self) -> Path:
@@ -57,7 +57,7 @@ class RunDirectory:
     def record_path(self) -> Path:
         """The run.yaml that counts: the live one while there is one."""
         live = self.live / record.FILE_NAME
-        return live if live.exists() else self.results / record.FILE_NAME
+        return live if status(live) is not None else self.results / record.FILE_NAME
 
     def read(self) -> RunRecord:
         """Read the run.yaml that counts.
@@ -77,7 +77,7 @@ class RunDirectory:
             StorageError: If the storage refuses.
         """
         with storage_errors(self.live):
-            is_live = self.live.is_dir()
+            is_live = is_directory(self.live)
         if is_live:
             record.write(self.live / record.FILE_NAME, run_record)
         record.write(self.results / record.FILE_NAME, run_record)

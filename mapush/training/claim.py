@@ -11,12 +11,15 @@ from typing import Callable, Iterator
 
 from mapush.errors import EXIT_FAILURE, OwnershipError, RequestError, StorageError
 from mapush.files import hidden_sibling, storage_errors
-from mapush.results.identity import Owner, count_in_environment
+from mapush.results.identity import (
+    JOB_ID,
+    RUN_LINK,
+    Owner,
+    count_in_environment,
+    job_environment,
+)
 from mapush.results.owner import STALE_AFTER, Ownership, acquire, holder
 from mapush.results.run import RunDirectory
-
-RUN_LINK = "MAPUSH_RUN_LINK"
-JOB_ID = "MAPUSH_JOB_ID"
 
 PATIENCE = STALE_AFTER + 10.0
 """Seconds that a job waits for an earlier process of its own; a silent one is dead before."""
@@ -46,7 +49,7 @@ def refuse_many_tasks() -> None:
 
 def link(run: RunDirectory) -> None:
     """Point the link that a launcher has asked for at the run's results."""
-    text = os.environ.get(RUN_LINK)
+    text = job_environment().get(RUN_LINK)
     if not text:
         return
     place = Path(text)
@@ -103,7 +106,7 @@ def claim(
 
 
 def _is_of_this_job(run: RunDirectory, owner: Owner) -> bool:
-    if not os.environ.get(JOB_ID):
+    if JOB_ID not in job_environment():
         return False
     other = holder(run)  # None: it has just let go, or its lease is damaged
     return other is None or other.job_id == owner.job_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -35,6 +36,12 @@ def say(line: str) -> None:
     """One line on the screen, at once; a screen that is gone, or a full disk, stops nothing."""
     with contextlib.suppress(OSError):
         print(line, flush=True)  # noqa: T201
+
+
+def show_any_letter() -> None:
+    """Let a screen whose encoding lacks a letter show its number, and not end the training."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class RunLog:

@@ -28,7 +28,8 @@ def build_parser() -> Parser:
     start.add_argument(
         "--run",
         metavar="NAME",
-        help="go on with this run, from its newest valid checkpoint; its job's id names it too",
+        help="resume this run from its newest valid checkpoint; its job's id names it too; a "
+        "complete one is trained no further, but a new run may start with --checkpoint from it",
     )
     add_root(start)
     start.add_argument(

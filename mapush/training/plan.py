@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -10,10 +9,13 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from mapush.checkpoint import retention
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
+from mapush.files import is_directory
 from mapush.learner.recipe import Recipe, build_recipe
-from mapush.results.directory import RunDirectory, find_by_job, open_run
-from mapush.results.identity import Owner, count_in_environment
-from mapush.results.record import COMPLETE
+from mapush.results.code import code_facts
+from mapush.results.directory import RunDirectory, open_run, runs_of_job
+from mapush.results.identity import JOB_ID, Owner, job_environment
+from mapush.results.name import check_plain
+from mapush.results.record import COMPLETE, RunRecord
 from mapush.task import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
 
@@ -39,6 +41,13 @@ class Request:
     run: Optional[str] = None
     use_tensorboard: bool = True
     command: Tuple[str, ...] = ()
+
+    def as_dict(self) -> Dict[str, Any]:
+        """What was asked for that shapes the result, as plain values for run.yaml."""
+        asked = {**self.options, **self.changes}
+        if self.checkpoint is not None:
+            asked["checkpoint"] = str(self.checkpoint.absolute())
+        return asked
 
 
 @dataclass(frozen=True)
@@ -88,28 +97,37 @@ def this_process() -> Owner:
     Raises:
         RequestError: a restart count is no number.
     """
-    return Owner.current(
-        job_id=os.environ.get("MAPUSH_JOB_ID") or None,
-        restart=count_in_environment("MAPUSH_RESTART_COUNT") or None,
-    )
+    return Owner.current()
+
+
+def running_code(task: Path) -> Dict[str, Any]:
+    """What is known of the code of this process and of a task's folder, for run.yaml."""
+    return code_facts(Path(__file__).parents[1], [task])
 
 
 def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:
-    """The run to go on with: the one that was named, else the one this job has begun.
+    """The run to resume: the one that was named, else the one this job has begun at this request.
 
-    A launcher's job id stands for one run. SLURM's may stand for several, one after the other in
-    an interactive allocation, so a run counts as the job's only if it has the same name, and a
-    complete one only if SLURM has restarted the job.
+    A job may begin several runs, one after the other, and another request is another run. The
+    same request may be made again in an interactive allocation; so in a job of SLURM alone a
+    complete run counts only if SLURM has restarted the job since.
     """
     if request.run is not None:
         return open_run(request.root, request.run)
-    found = find_by_job(request.root, owner.job_id)
-    if found is None or os.environ.get("MAPUSH_JOB_ID"):
-        return found
-    known = found.read()
-    name = request.options.get("exp_name", request.options.get("exp"))
-    over = known.status == COMPLETE and not owner.restart
-    return None if over or known.exp != name else found
+    asked = [each for each in runs_of_job(request.root, owner.job_id) if _is_of(request, each[1])]
+    if not asked:
+        return None
+    run, known = asked[-1]
+    may_be_repeated = JOB_ID not in job_environment()
+    if known.status == COMPLETE and may_be_repeated and not known.owner.is_earlier_start_of(owner):
+        return None
+    return run
+
+
+def _is_of(request: Request, known: RunRecord) -> bool:
+    asked = known.more.get("request")
+    # Records of the first versions have only the command.
+    return known.command == request.command if asked is None else asked == request.as_dict()
 
 
 def plan_new(request: Request) -> Plan:
@@ -124,6 +142,7 @@ def plan_new(request: Request) -> Plan:
     if request.checkpoint is not None:
         source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
     settings = _settings(request, source.state.get("config", {}) if source else {})
+    check_plain("--exp_name" if "exp_name" in request.options else "--exp", settings.exp_name)
     plan = _plan(settings, task_folder(settings.exp), source)
     if source is not None and source.step >= settings.train_timesteps:
         raise RequestError(
@@ -145,7 +164,7 @@ def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Pl
         source = Source(path, read_checkpoint(path))
     settings = _settings(request, known.get("settings") or {})
     own_copy = run.task
-    folder = own_copy if own_copy.is_dir() else task_folder(settings.exp)
+    folder = own_copy if is_directory(own_copy) else task_folder(settings.exp)
     return _plan(settings, folder, source)
 
 

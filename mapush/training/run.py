@@ -10,7 +10,7 @@ import torch
 
 from mapush.checkpoint.manifest import versions
 from mapush.errors import EXIT_COMPLETE, EXIT_RUN_AGAIN, RequestError
-from mapush.files import storage_errors
+from mapush.files import check_path, is_directory, storage_errors
 from mapush.results import record
 from mapush.results.directory import RunDirectory, reserve
 from mapush.results.identity import Owner
@@ -18,8 +18,9 @@ from mapush.results.owner import acquire
 from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag
-from mapush.training.log import say
-from mapush.training.plan import Plan, Request, find_run, plan_new, this_process
+from mapush.training.log import say, show_any_letter
+from mapush.training.plan import Plan, Request, find_run, plan_new, running_code, this_process
+from mapush.training.repeated import refuse_another_request, refuse_another_start
 from mapush.training.session import Session
 from mapush.training.source import kept
 from mapush.training.space import require
@@ -40,7 +41,11 @@ def train(request: Request, flag: SignalFlag) -> int:
     Raises:
         MapushError: what stands in the way, in one line.
     """
+    show_any_letter()
     refuse_many_tasks()
+    check_path("--root", request.root)
+    if request.checkpoint is not None:
+        check_path("--checkpoint", request.checkpoint)
     torch.set_num_threads(TORCH_THREADS)
     owner = this_process()
     # Only the first start of a job can be certain that nothing has been trained.
@@ -72,8 +77,9 @@ def _begin(request: Request, owner: Owner, flag: SignalFlag) -> int:
 
 def _go_on(run: RunDirectory, request: Request, owner: Owner, flag: SignalFlag) -> int:
     link(run)
+    refuse_another_start(request, run)
     if _is_home(run):
-        return _complete_already(run)
+        return _complete_already(run, request)
     began_from = run.read().more.get("checkpoint")
     with kept(Path(str(began_from)) if began_from else None, owner):
         try:
@@ -83,16 +89,22 @@ def _go_on(run: RunDirectory, request: Request, owner: Owner, flag: SignalFlag) 
             return EXIT_RUN_AGAIN
         except RequestError:
             if _is_home(run):  # by now, by the process that was waited for
-                return _complete_already(run)
+                return _complete_already(run, request)
             raise
-        return Session(run, ownership, request, flag).go_on()
+        session = Session(run, ownership, request, flag)
+        code = session.go_on()
+        if not session.has_trained and request.run is not None:
+            refuse_another_request(request, run)
+        return code
 
 
 def _is_home(run: RunDirectory) -> bool:
-    return run.read().status == record.COMPLETE and not run.live.is_dir()
+    return run.read().status == record.COMPLETE and not is_directory(run.live)
 
 
-def _complete_already(run: RunDirectory) -> int:
+def _complete_already(run: RunDirectory, request: Request) -> int:
+    if request.run is not None:
+        refuse_another_request(request, run)
     say(f"{run.results}: is complete already")
     return EXIT_COMPLETE
 
@@ -102,6 +114,8 @@ def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
         "command": list(request.command),
         "seed": plan.settings.seed,
         "versions": versions(),
+        "code": running_code(plan.folder),
+        "request": request.as_dict(),
         "settings": plan.settings.as_dict(),
         "recipe": plan.recipe.as_dict(),
         "checkpoint": str(plan.source.path.resolve()) if plan.source else None,

@@ -21,8 +21,15 @@ from mapush.errors import (
     MapushError,
 )
 from mapush.evaluation.assess import TRAINING_SEED, assess
-from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    is_directory,
+    make_directory,
+    storage_errors,
+)
 from mapush.results import record
+from mapush.results.code import resumed_with
 from mapush.results.directory import RunDirectory
 from mapush.results.finish import finish
 from mapush.results.identity import Owner
@@ -44,7 +51,7 @@ from mapush.training.ledger import (
 )
 from mapush.training.log import RunLog, say
 from mapush.training.loop import TrainingLoop
-from mapush.training.plan import Plan, Request, Source, plan_on
+from mapush.training.plan import Plan, Request, Source, plan_on, running_code
 from mapush.training.saver import Saver
 
 # Complete with a live directory: killed while that was removed, its last file first.
@@ -91,17 +98,21 @@ class Session:
                 evaluated = read_manifest(newest[0].manifest).evaluation is not None
                 source = Source(newest[0].module, newest[1], evaluated)
             plan = plan_on(self.request, self.run, source)
-            if not self.run.task.is_dir():
+            if not is_directory(self.run.task):
                 _copy_task(plan.folder, self.run.task)
             notes = found.interruptions
-            if found.status == record.RUNNING:
+            if _ended_without_a_word(found):
                 step = source.step if source else _first_step(found)
                 notes = (*notes, unspoken(self.run, found, step, self._last_sign_of(found.owner)))
             self.run.update(
                 status=record.RUNNING,
                 owner=self.ownership.owner,
                 interruptions=notes,
-                more={**found.more, "settings": plan.settings.as_dict()},
+                more={
+                    **found.more,
+                    "settings": plan.settings.as_dict(),
+                    **resumed_with(found.more, running_code(self.run.task)),
+                },
             )
             store = self._store(plan)
             if source is not None:
@@ -255,6 +266,13 @@ class Session:
             with contextlib.suppress(MapushError):
                 self.ownership.release()
             raise
+
+
+def _ended_without_a_word(found: RunRecord) -> bool:
+    """Whether the last process could not write down its interruption."""
+    if found.status == record.CANCELLED:  # written by whoever ended the job, whatever came before
+        return not any(note.is_pending for note in found.interruptions)
+    return found.status == record.RUNNING
 
 
 def _first_step(found: RunRecord) -> int:

@@ -39,7 +39,11 @@ class Settings:
         default_factory=dict, metadata={"help": "hyper-parameters that differ from the recipe's"}
     )
     num_envs: int = _option(200, "environments stepped in parallel")
-    train_timesteps: int = _option(10_000_000, "total environment steps to reach")
+    train_timesteps: int = _option(
+        10_000_000,
+        "total environment steps to reach; to go past those of a complete run, start a new one "
+        "with --checkpoint",
+    )
     seed: int = _option(1, "of every random generator")
     sim_options: str = _option("", "what is set of the simulator, name=value,name=value")
     device: str = _option("auto", "where all tensors live; auto: the GPU for isaacgym, else cpu")

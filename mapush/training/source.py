@@ -9,6 +9,7 @@ from typing import Iterator, Optional
 
 from mapush.checkpoint.store import step_of
 from mapush.errors import StorageError
+from mapush.files import status
 from mapush.results import record
 from mapush.results.identity import Owner
 from mapush.results.pins import Pin
@@ -30,11 +31,11 @@ def kept(module: Optional[Path], owner: Owner) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         place = Path() if module is None else module.absolute().parent
         step = step_of(place.name)
-        if step is not None and (place.parent.parent / record.FILE_NAME).is_file():
+        if step is not None:
             try:
-                held.enter_context(Pin(place.parent, owner, "training that began here")).narrow(
-                    [step]
-                )
-            except StorageError as error:
+                if status(place.parent.parent / record.FILE_NAME) is not None:
+                    pin = Pin(place.parent, owner, "training that began here")
+                    held.enter_context(pin).narrow([step])
+            except (OSError, StorageError) as error:
                 _log.warning("what this run begins from may be deleted meanwhile: %s", error)
         yield

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterable, List
 import pytest
 from checkpoint_states import same, state_at
 
+from mapush import files
 from mapush.checkpoint import manifest, module, publish, retention
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import CheckpointError, LostRunError, StorageError
@@ -195,6 +196,51 @@ def test_a_checkpoint_that_cannot_be_read_just_now_is_not_set_aside(
     with pytest.raises(StorageError, match="Permission denied"):
         store.newest_valid()
     assert steps_of(store) == list(STEPS)
+
+
+def refusing(
+    monkeypatch: pytest.MonkeyPatch, path: Path, code: int, until: Callable[[Path], bool]
+) -> None:
+    """Let a file not be opened until, of all files that are asked for, one is the right one."""
+    read, over = Path.open, []
+
+    def failing(asked: Path, *arguments: object, **named: object) -> object:
+        if until(asked):
+            over.append(None)
+        if asked == path and not over:
+            raise OSError(code, os.strerror(code))
+        return read(asked, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", failing)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+@pytest.mark.parametrize("name", ["module.pt", "manifest.json"])
+def test_a_fault_of_the_moment_passes_no_good_checkpoint_over(
+    store: CheckpointStore,
+    warnings: List[str],
+    code: int,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(store)
+    path = store.directory / f"rl_model_{STEPS[-1]}_steps" / name
+    asked: List[Path] = []
+    refusing(monkeypatch, path, code, lambda each: (asked.append(each), asked.count(path) > 2)[1])
+    assert again(store, warnings).newest_valid()[0].step == STEPS[-1]
+    assert asked.count(path) > 2
+    assert (warnings, steps_of(store)) == ([], list(STEPS))
+
+
+def test_a_fault_that_is_over_once_an_older_checkpoint_is_read_passes_none_over(
+    store: CheckpointStore, warnings: List[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store)
+    newest, older = (store.directory / f"rl_model_{step}_steps" for step in (100_000, 40_000))
+    monkeypatch.setattr(files, "PATIENCE", 0.02)
+    refusing(monkeypatch, newest / "module.pt", errno.EIO, lambda each: each.parent == older)
+    assert again(store, warnings).newest_valid()[0].step == STEPS[-1]
+    assert (warnings, steps_of(store)) == ([], list(STEPS))
 
 
 def test_saving_the_same_step_again_keeps_the_good_one(

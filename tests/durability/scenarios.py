@@ -318,11 +318,14 @@ class Finish(Scenario):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("mapush.training.session.finish", _stopped)
             patch.setenv("MAPUSH_JOB_ID", JOB)
-            options = "--train_timesteps 800 --eval_freq 0 --final_envs 0".split()
             with contextlib.suppress(LostRunError):
-                train_main([*SMALL, *options, "--root", str(root)])
+                train_main(self.command(root))
         shutil.rmtree(the_run(root).live / LEASES)
         self.content = self._content(the_run(root).live)
+
+    def command(self, root: Path) -> List[str]:
+        options = "--train_timesteps 800 --eval_freq 0 --final_envs 0".split()
+        return [*SMALL, *options, "--root", str(root)]
 
     def prepare(self, root: Path) -> Operation:
         run, ownership = goes_on(root)
@@ -361,7 +364,7 @@ class FinishByTrainer(Finish):
 
     def prepare(self, root: Path) -> Operation:
         os.environ["MAPUSH_JOB_ID"] = JOB
-        return lambda: train(Request(root, {}), SignalFlag())
+        return lambda: train_main(self.command(root))
 
 
 def _stopped(*_: object) -> None:

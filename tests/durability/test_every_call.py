@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Callable, Dict, List, Type
@@ -9,6 +10,8 @@ from typing import Callable, Dict, List, Type
 import pytest
 
 from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.files import TRANSIENT
+from mapush.results.run import LEASES
 from tests.durability.injection import (
     ERRORS,
     Injection,
@@ -96,10 +99,12 @@ def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
 
     def setup() -> Callable[[], object]:
         os.environ["MAPUSH_JOB_ID"] = JOB
-        return lambda: train_main([*FURTHER, "--root", str(root)])
+        return lambda: train_main(further(root))
 
-    # Of each thread's looks into the directory of the checkpoints, so of the first few saves.
-    outcome = attack(setup, Injection("openat", "3..5", fault), checkpoints)
+    # Of each thread's looks into the directory of the checkpoints, so of the first few saves; a
+    # fault that may be over in a moment is looked at ten times.
+    when = "3..14" if getattr(errno, fault) in TRANSIENT else "3..5"
+    outcome = attack(setup, Injection("openat", when, fault), checkpoints)
     assert outcome.code == 0, outcome.said
     log = (only_run(root) / "log.txt").read_text()
     (warning,) = [line for line in log.splitlines() if "training goes on" in line]
@@ -109,7 +114,47 @@ def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
     assert differences(final_state(root), undisturbed) == []
 
 
-FURTHER = [*SMALL, *"--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()]
+@pytest.mark.parametrize("fault", ["ESTALE", "EIO", "ETIMEDOUT"])
+def test_a_heartbeat_that_fails_for_a_moment_ends_no_training(
+    fault: str, trained: Finish, undisturbed: Dict[str, object], tmp_path: Path
+) -> None:
+    root = trained.copy(tmp_path / "root")
+    lease = the_run(root).live / LEASES / "000001"
+
+    def setup() -> Callable[[], object]:
+        os.environ["MAPUSH_JOB_ID"] = JOB
+        return lambda: train_main(further(root))
+
+    outcome = attack(setup, Injection("utimensat", "1..2", fault), lease)
+    assert outcome.code == 0, outcome.said
+    assert differences(final_state(root), undisturbed) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"), [("openat", "ESTALE"), ("openat", "EIO"), ("read", "EIO")]
+)
+@pytest.mark.parametrize("name", ["module.pt", "manifest.json"])
+def test_a_checkpoint_that_cannot_be_read_for_a_moment_is_the_one_that_is_gone_on_from(
+    call: str, fault: str, name: str, trained: Finish, tmp_path: Path
+) -> None:
+    root = trained.copy(tmp_path / "root")
+    run = the_run(root)
+    newest = CheckpointStore(run.checkpoints).entries()[-1].path
+
+    def go_on() -> None:
+        found = CheckpointStore(run.checkpoints).newest_valid()
+        assert found is not None
+        assert found[0].path == newest
+
+    outcome = attack(lambda: go_on, Injection(call, "1..3", fault), newest / name)
+    assert outcome.code == 0, outcome.said
+    assert not list(run.checkpoints.glob("*.bad-*"))
+
+
+def further(root: Path) -> List[str]:
+    """The command that resumes the run with more steps to reach."""
+    options = "--train_timesteps 3200 --eval_freq 0 --final_envs 0".split()
+    return [*SMALL, *options, "--root", str(root), "--run", the_run(root).name]
 
 
 def final_state(root: Path) -> Dict[str, object]:
@@ -127,5 +172,5 @@ def undisturbed(trained: Finish, tmp_path_factory: pytest.TempPathFactory) -> Di
     root = trained.copy(tmp_path_factory.mktemp("undisturbed") / "root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAPUSH_JOB_ID", JOB)
-        assert train_main([*FURTHER, "--root", str(root)]) == 0
+        assert train_main(further(root)) == 0
     return final_state(root)

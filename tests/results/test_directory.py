@@ -13,7 +13,15 @@ from owners import owner
 
 from mapush.errors import RequestError, StorageError
 from mapush.results import record
-from mapush.results.directory import RunDirectory, find_by_job, finish, open_run, reserve, runs
+from mapush.results.directory import (
+    RunDirectory,
+    find_by_job,
+    finish,
+    open_run,
+    reserve,
+    runs,
+    runs_of_job,
+)
 
 START = datetime(2025, 10, 28, 18, 7, 58)
 PROJECT = Path(__file__).parents[2]
@@ -137,6 +145,16 @@ def test_runs_are_listed_in_the_order_of_their_start(tmp_path: Path) -> None:
     assert runs(tmp_path) == [earlier, later]
 
 
+def test_starts_within_a_second_are_in_order_though_their_names_are_not(tmp_path: Path) -> None:
+    last = datetime(2025, 12, 31, 23, 59, 59)
+    moments = [last.replace(microsecond=1000 * number) for number in range(4)]
+    started = [start(tmp_path, "7", moment) for moment in moments]
+    assert started[2].name == "01-01-00_cuboid_00-00"
+    assert runs(tmp_path) == started
+    assert [run for run, _ in runs_of_job(tmp_path, "7")] == started
+    assert find_by_job(tmp_path, "7") == started[-1]
+
+
 def test_there_are_no_runs_where_there_is_no_results_directory(tmp_path: Path) -> None:
     assert runs(tmp_path) == []
 
@@ -255,6 +273,20 @@ def test_a_name_that_is_no_run_lists_those_there_are(tmp_path: Path) -> None:
     start(tmp_path)
     with pytest.raises(RequestError, match="there are 10-28-18_cuboid"):
         open_run(tmp_path, "10-28-19_cuboid")
+
+
+def test_a_finished_run_whose_live_name_was_given_again_is_found_at_home(tmp_path: Path) -> None:
+    finished = start(tmp_path, "7")
+    finish(finished)
+    later = start(tmp_path, "7")
+    assert later.live == finished.live
+    found = open_run(tmp_path, finished.name)
+    assert (found.results, found.current) == (finished.results, finished.results)
+    assert found.read().status == record.COMPLETE
+    found.update(seed=5)
+    assert later.read().seed == 1
+    assert [run.results for run in runs(tmp_path)] == [finished.results, later.results]
+    assert open_run(tmp_path, later.name) == later
 
 
 def test_a_record_that_claims_the_live_directory_of_another_run_is_refused(tmp_path: Path) -> None:

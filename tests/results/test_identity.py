@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from datetime import datetime
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 import pytest
 from owners import owner
 
 from mapush.errors import RequestError
 from mapush.results.directory import reserve
-from mapush.results.identity import Owner
+from mapush.results.identity import Owner, job_environment
 from mapush.results.owner import acquire, holder
 
 HOST = socket.gethostname()
@@ -26,9 +27,38 @@ HOST = socket.gethostname()
         pytest.param(
             {"SLURM_JOB_ID": "57", "SLURM_ARRAY_JOB_ID": "55", "SLURM_ARRAY_TASK_ID": "0"},
             "57",
+            "57",
+            HOST,
+            id="an-array-that-may-be-inherited",
+        ),
+        pytest.param(
+            {"SLURM_JOB_ID": "57", "MAPUSH_SLURM_ID": "55_0", "MAPUSH_JOB_ID": "one"},
+            "one",
             "55_0",
             HOST,
-            id="an-array",
+            id="a-launcher-that-knows-the-array",
+        ),
+        pytest.param(
+            {"SLURM_JOB_ID": "57", "MAPUSH_JOB_OF": "57", "MAPUSH_JOB_ID": "one"},
+            "one",
+            "57",
+            HOST,
+            id="a-launcher-of-this-job",
+        ),
+        pytest.param(
+            {
+                "SLURM_JOB_ID": "57",
+                "MAPUSH_JOB_OF": "55",
+                "MAPUSH_JOB_ID": "one",
+                "MAPUSH_SLURM_ID": "55_0",
+            },
+            "57",
+            "57",
+            HOST,
+            id="inherited-from-a-job-that-submitted-this-one",
+        ),
+        pytest.param(
+            {"MAPUSH_JOB_OF": "55", "MAPUSH_JOB_ID": "one"}, "", "", HOST, id="inherited-outside"
         ),
         pytest.param(
             {"SLURM_JOB_ID": "57", "SLURM_ARRAY_JOB_ID": "", "SLURMD_NODENAME": ""},
@@ -55,6 +85,64 @@ def test_job_and_node_are_what_slurm_calls_them(
         node,
         HOST,
     )
+
+
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({"SLURM_RESTART_COUNT": "2"}, 2),
+        ({"SLURM_RESTART_COUNT": "2", "MAPUSH_RESTART_COUNT": "0"}, 0),
+        ({"SLURM_RESTART_COUNT": "2", "MAPUSH_RESTART_COUNT": "1", "MAPUSH_JOB_OF": "55"}, 1),
+        ({"SLURM_RESTART_COUNT": "2", "MAPUSH_RESTART_COUNT": "1", "MAPUSH_JOB_OF": "54"}, 2),
+    ],
+)
+def test_the_launchers_restart_count_goes_before_slurms(
+    environment: Dict[str, str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SLURM_JOB_ID": "55", **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert Owner.current().restart == count
+
+
+def test_what_a_launcher_set_for_another_job_is_not_taken_for_this_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = {f"MAPUSH_{name}": "1" for name in ("JOB_ID", "RESTART_COUNT", "SLURM_ID", "RUN_LINK")}
+    for name, value in {**given, "SLURM_JOB_ID": "55"}.items():
+        monkeypatch.setenv(name, value)
+    assert job_environment() == given
+    monkeypatch.setenv("MAPUSH_JOB_OF", "55")
+    assert job_environment() == given
+    monkeypatch.setenv("MAPUSH_JOB_OF", "54")
+    assert job_environment() == {}
+
+
+@pytest.mark.parametrize(
+    ("restart", "later_restart", "started", "earlier"),
+    [
+        pytest.param(0, 1, None, True, id="counted"),
+        pytest.param(1, 1, None, False, id="the-same-start"),
+        pytest.param(2, 1, None, False, id="an-inherited-count-tells-nothing"),
+        pytest.param(1, 1, +3600, True, id="slurm-has-started-the-job-since"),
+        pytest.param(2, 1, +3600, True, id="whatever-was-inherited"),
+        pytest.param(1, 1, -3600, False, id="slurm-has-not"),
+        pytest.param(1, 1, +30, False, id="clocks-that-differ"),
+    ],
+)
+def test_an_earlier_start_of_a_job_is_told_by_its_count_or_slurms_clock(
+    restart: int,
+    later_restart: int,
+    started: Optional[int],
+    earlier: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    if started is not None:
+        monkeypatch.setenv("SLURM_JOB_START_TIME", str(int(time.time()) + started))
+    before = owner("7", restart)
+    assert before.is_earlier_start_of(owner("7", later_restart)) is earlier
+    assert not owner("8", restart).is_earlier_start_of(owner("7", later_restart))
+    assert not owner("", 0).is_earlier_start_of(owner("", 1))
 
 
 def test_a_launchers_job_id_leaves_slurms_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:

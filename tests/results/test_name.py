@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Iterator, List
 
 import pytest
 
 from mapush.errors import RequestError
+from mapush.files import hidden_sibling
 from mapush.results.name import candidates, live_candidates
 
 START = datetime(2025, 10, 28, 18, 7, 58)
@@ -55,10 +58,20 @@ def test_a_plain_folder_name_is_an_experiment(exp: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "exp", ["", ".", "..", ".hidden", "a/b", "/etc", "../x", "a b", "a\nb", "a\0", "-x", "a" * 101]
+    "exp",
+    [
+        *("", ".", "..", ".hidden", "a/b", "/etc", "../x", "a b", "a\nb", "a\0", "-x", "a" * 101),
+        *("a:b", "a%b", "\udcff", "a\udcff", "\x1b[2J", "日" * 67, "a" * 100_000),
+    ],
 )
 def test_anything_else_is_refused_in_one_line(exp: str) -> None:
     with pytest.raises(RequestError) as caught:
         candidates(START, exp)
     assert "--exp" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300
+
+
+def test_the_longest_name_leaves_room_for_what_is_put_around_it() -> None:
+    name = first(candidates(START, "日" * 66), 2)[1]
+    assert len(os.fsencode(hidden_sibling(Path(name)).name)) <= 255

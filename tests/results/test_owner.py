@@ -13,6 +13,7 @@ import pytest
 from owners import elsewhere, gone, owner
 
 from mapush.errors import LostRunError, OwnershipError, RequestError, StorageError
+from mapush.files import TRANSIENT
 from mapush.results import owner as ownership_module
 from mapush.results.directory import RunDirectory, finish, reserve
 from mapush.results.identity import Owner
@@ -197,10 +198,10 @@ def test_of_two_that_replace_a_dead_owner_at_once_one_wins(
     create = ownership_module._create
     winners = []
 
-    def overtaken(lease: Path, data: bytes) -> None:
+    def overtaken(lease: Path, mine: Owner) -> None:
         monkeypatch.setattr(ownership_module, "_create", create)
         winners.append(acquire(run, owner("faster")))
-        create(lease, data)
+        create(lease, mine)
 
     monkeypatch.setattr(ownership_module, "_create", overtaken)
     with pytest.raises(OwnershipError, match="faster"):
@@ -215,11 +216,11 @@ def test_one_that_comes_late_by_two_generations_does_not_win(
     create = ownership_module._create
     winners = []
 
-    def overtaken_twice(lease: Path, data: bytes) -> None:
+    def overtaken_twice(lease: Path, mine: Owner) -> None:
         monkeypatch.setattr(ownership_module, "_create", create)
         acquire(run, owner("7", 0))
         winners.append(acquire(run, owner("7", 1)))
-        create(lease, data)
+        create(lease, mine)
 
     monkeypatch.setattr(ownership_module, "_create", overtaken_twice)
     with pytest.raises(OwnershipError):
@@ -274,6 +275,114 @@ def test_a_storage_fault_is_no_lost_run(run: RunDirectory, monkeypatch: pytest.M
             ownership.check()
         ownership.renew()
     ownership.check()
+
+
+def fails_first(
+    monkeypatch: pytest.MonkeyPatch, name: str, code: int, times: int = 1, done: bool = False
+) -> List[None]:
+    """Let the first calls of a function of `os` fail, before or after they are done."""
+    function, calls = getattr(os, name), []
+
+    def failing(*arguments: object, **named: object) -> object:
+        calls.append(None)
+        if len(calls) > times:
+            return function(*arguments, **named)
+        if done:
+            function(*arguments, **named)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, name, failing)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        *(("utime", code) for code in sorted({*TRANSIENT, errno.ENOENT, errno.ENOTDIR})),
+        *(("listdir", code) for code in sorted(TRANSIENT)),
+    ],
+)
+def test_one_failed_look_at_the_lease_is_no_lost_run(
+    run: RunDirectory, call: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ownership = acquire(run, owner())
+    calls = fails_first(monkeypatch, call, code)
+    ownership.check()
+    assert len(calls) > 1
+
+
+@pytest.mark.parametrize("code", sorted(TRANSIENT))
+def test_a_lease_that_cannot_be_seen_for_long_is_a_fault_of_the_storage(
+    run: RunDirectory,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ownership = acquire(run, owner())
+    with monkeypatch.context() as broken:
+        fails_first(broken, "utime", code, times=10_000)
+        with pytest.raises(StorageError, match="000001"):
+            ownership.check(patience=0.05)
+        for _ in range(3):
+            ownership.renew(every=0)
+    (warning,) = caplog.messages
+    assert "a heartbeat failed" in warning
+    assert "taken over" not in warning
+    ownership.check()
+
+
+def test_a_heartbeat_that_fails_hardly_delays_the_training(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tenacity  # noqa: F401 - loading it is not what is measured
+
+    ownership = acquire(run, owner())
+    fails_first(monkeypatch, "utime", errno.ESTALE, times=10_000)
+    taken = []
+    for _ in range(2):
+        begun = time.monotonic()
+        ownership.renew(every=0)
+        taken.append(time.monotonic() - begun)
+    assert taken[0] < 0.6
+    assert taken[1] < 0.05
+
+
+def test_a_cached_listing_without_the_own_lease_is_no_lost_run(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ownership = acquire(run, owner())
+    monkeypatch.setattr(os, "listdir", lambda _: [])
+    ownership.check()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
+def test_a_link_that_was_made_though_the_answer_was_lost_is_this_process_s(
+    run: RunDirectory, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fails_first(monkeypatch, "link", code, done=True)
+    ownership = acquire(run, owner("7"))
+    ownership.check()
+    assert len(calls) == 2
+    assert (ownership.generation, leases(run)) == (1, ["000001"])
+    with pytest.raises(OwnershipError):
+        acquire(run, owner("8"))
+
+
+def test_a_released_lease_that_cannot_be_read_at_once_is_released_all_the_same(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire(run, elsewhere()).release()
+    read, calls = Path.open, []
+
+    def failing(path: Path, *arguments: object, **named: object) -> object:
+        if path.name == "000001" and not calls:
+            calls.append(None)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", failing)
+    acquire(run, owner()).check()
+    assert calls
 
 
 def test_a_finished_run_cannot_be_owned(run: RunDirectory) -> None:

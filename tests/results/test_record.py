@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from owners import owner
 
-from mapush.errors import RequestError
+from mapush import files
+from mapush.errors import RequestError, StorageError
 from mapush.results import record
 from mapush.results.record import Interruption, RunRecord
 
@@ -153,6 +157,41 @@ def test_a_hostile_or_damaged_record_is_refused_and_not_executed(
         record.read(tmp_path / "run.yaml")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("status", [record.PREEMPTED, record.RUNNING])
+def test_the_status_is_a_line_of_its_own_that_a_shell_can_replace(path: Path, status: str) -> None:
+    odd = ("--exp", "a\nstatus: running\nb", "status: preempted", "word " * 40)
+    more = {"request": {"exp": "status: preempted\n"}, "list": [{"status": "running"}]}
+    record.write(path, dataclasses.replace(RECORD, status=status, command=odd, more=more))
+    text = path.read_text()
+    assert text.splitlines().count(f"status: {status}") == 1
+    assert len([line for line in text.splitlines() if line.startswith("status:")]) == 1
+    subprocess.run(
+        ["sed", "-i", "-E", "s/^status: (preempted|running)$/status: cancelled/", str(path)],
+        check=True,
+    )
+    found = record.read(path)
+    assert (found.status, found.command, found.more) == (record.CANCELLED, odd, more)
+
+
+def test_a_record_that_cannot_be_read_just_now_is_not_called_damaged(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, read, calls = record.read(path), Path.open, []
+
+    def failing(asked: Path, *arguments: object, **named: object) -> object:
+        calls.append(None)
+        if len(calls) in (1, 2) or len(calls) > 3:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(asked, *arguments, **named)
+
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    monkeypatch.setattr(Path, "open", failing)
+    assert record.read(path) == whole
+    with pytest.raises(StorageError, match="start again") as caught:
+        record.read(path)
+    assert "by hand" not in str(caught.value)
 
 
 def test_a_missing_record_is_refused(tmp_path: Path) -> None:
