@@ -23,7 +23,7 @@ IFS= read -r host </proc/sys/kernel/hostname || host=unknown
 # Beside MAPUSH_*, what reaches CMD in the container; everything else is the image's own.
 readonly passed=(
     SLURM_JOB_ID SLURM_RESTART_COUNT SLURM_CPUS_PER_TASK SLURM_PROCID SLURM_NTASKS SLURM_LOCALID
-    SLURMD_NODENAME SLURM_ARRAY_JOB_ID SLURM_ARRAY_TASK_ID PYTHONUNBUFFERED TZ
+    SLURMD_NODENAME SLURM_JOB_START_TIME SLURM_GPUS_ON_NODE PYTHONUNBUFFERED TZ
     CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUBLAS_WORKSPACE_CONFIG OMP_NUM_THREADS MUJOCO_GL
 )
 # Would make an enter.sh inside the container enter a container again.

@@ -40,6 +40,7 @@ else
 fi
 start=$code/mapush/launch/node/start.py
 host=$(</proc/sys/kernel/hostname)
+for _ in 1 2 3 4; do [ -r "$start" ] || sleep 1; done # a network file system may show it late
 [ -r "$start" ] || refuse "$start: is not there on $host; sbatch mapush's script from its own directory, one that the nodes see"
 for name in LD_LIBRARY_PATH LD_PRELOAD LD_AUDIT; do
     [ -z "${!name+set}" ] || export "MAPUSH_KEPT_$name=${!name}"

@@ -64,8 +64,8 @@ PENDING = (1, f"Job is pending execution for job {ID}")
 SUPERVISE = """
 import sys
 sys.path.insert(0, {project!r})
-from mapush.launch.node import scheduler, supervisor
-scheduler._PAUSE = scheduler._QUICK_PAUSE = 0.01
+from mapush.launch.node import folder, scheduler, supervisor
+folder._PAUSE = scheduler._PAUSE = scheduler._QUICK_PAUSE = 0.01
 sys.exit(supervisor.main(sys.argv[1:]))
 """
 

@@ -11,6 +11,7 @@ slurm            SLURM's id; pid: the supervisor's process, where there is no SL
 import contextlib
 import json
 import os
+import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from mapush.launch.node.verdict import Attempt
@@ -24,6 +25,7 @@ SLURM_ID = "slurm"
 PROCESS = "pid"
 
 _TAIL_BYTES = 8192
+_LOOKS, _PAUSE = 5, 1.0  # seconds
 
 
 class Ledger(NamedTuple):
@@ -69,8 +71,16 @@ class Folder:
             OSError: It cannot be read.
             ValueError: It is damaged.
         """
-        with open(self.file(REQUEST), encoding="utf-8") as file:
-            found = json.load(file)
+        for look in range(_LOOKS):
+            try:
+                with open(self.file(REQUEST), encoding="utf-8") as file:
+                    found = json.load(file)
+                break
+            except OSError:
+                # A network file system may show a new folder late, or err for a moment.
+                if look == _LOOKS - 1:
+                    raise
+                time.sleep(_PAUSE)
         if not isinstance(found, dict):
             raise ValueError(f"is a {type(found).__name__}, not fields with values")
         return found

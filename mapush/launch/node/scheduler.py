@@ -86,7 +86,7 @@ class Slurm:
     @property
     def index(self) -> Optional[int]:
         """The job's index in its array."""
-        array, _, index = self.slurm_id.partition("_")
+        index = self.slurm_id.partition("_")[2]
         return int(index) if index else None
 
     def start(self, words: List[str], environment: Dict[str, str], directory: str) -> Child:
@@ -142,7 +142,7 @@ class Slurm:
 
         Returns:
             `REQUEUED`; `OURS` if the trainer is to be started again in place, since this node
-            cannot requeue; `CANCELLED`; or `SILENT` after 15 minutes in which SLURM has not done it.
+            cannot requeue; `CANCELLED`; or `SILENT` if SLURM has not done it in 15 minutes.
         """
         return self._requeue(wait, _TRIES)
 

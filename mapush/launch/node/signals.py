@@ -68,7 +68,7 @@ class Child:
 
     @property
     def code(self) -> Optional[int]:
-        """Its exit code, or the negative number of the signal that killed it; None while it runs."""
+        """Its exit code, negative for the signal that killed it; None while it runs."""
         return self._process.poll()
 
     def send(self, number: int) -> None:

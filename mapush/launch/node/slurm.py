@@ -38,8 +38,6 @@ _PLACES = (
     "/usr/slurm/bin",
 )
 
-_SUBMITTED = re.compile(r"Submitted batch job (\d+)")
-_BARE = re.compile(r"^\s*(\d+)(?:;\S*)?\s*$", re.MULTILINE)
 _NAME = re.compile(r"\s*JobId=(\d+)(?: ArrayJobId=(\d+))?(?: ArrayTaskId=(\S+))?")
 _FIELD = re.compile(r"([\w:/]+)=(\S*)")
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
@@ -191,15 +189,6 @@ def living(slurm_ids: Iterable[str]) -> List[str]:
     return [each for each in wanted if each in there]
 
 
-def submission_id(answer: str) -> Optional[str]:
-    """The job's id in what sbatch, or a site's wrapper of it, has printed; None without doubt only."""
-    for pattern in (_SUBMITTED, _BARE):
-        found = set(pattern.findall(answer))
-        if len(found) == 1:
-            return found.pop()
-    return None
-
-
 def find_by_script(folder: str) -> Optional[str]:
     """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
 
@@ -224,7 +213,7 @@ def seconds_of(text: str) -> Optional[float]:
 
 
 def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
-    """The wanted job of what `scontrol show job` prints; an array's own id shows all its members."""
+    """The wanted job of what `scontrol show job` prints, which may be a whole array."""
     records: List[Tuple[Tuple[str, str, str], Dict[str, str]]] = []
     for line in answer.splitlines():
         name = _NAME.match(line)

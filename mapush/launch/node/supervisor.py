@@ -181,14 +181,17 @@ def main(words: Sequence[str]) -> int:
         if how == "--here":
             replace(folder.file(PROCESS), str(os.getpid()).encode())
         speak_into(folder)
-        request = folder.request()
+        supervisor = Supervisor(folder, folder.request(), place, signals, environment)
     except Refused as error:
         return error.code
-    except (OSError, ValueError) as error:
+    except OSError as error:
         where = socket.gethostname()
         say(f"mapush: {path}: cannot be read on {where} ({error}); does this node see it?")
         return EXIT_BAD_REQUEST
-    return Supervisor(folder, request, place, signals, environment).run()
+    except (KeyError, TypeError, ValueError) as error:
+        say(f"mapush: {path}/job.json: is damaged ({error!r}); submit again")
+        return EXIT_BAD_REQUEST
+    return supervisor.run()
 
 
 @contextlib.contextmanager

@@ -55,6 +55,9 @@ class Policy(NamedTuple):
     """Whether an interrupted trainer is started again at all."""
 
 
+DEFAULT_POLICY = Policy()
+
+
 class Verdict(NamedTuple):
     """What to do, with the job's exit code if it ends here."""
 
@@ -67,7 +70,7 @@ class Verdict(NamedTuple):
 
 
 def decide(
-    attempts: Sequence[Attempt], cancelled: bool = False, policy: Policy = Policy()
+    attempts: Sequence[Attempt], cancelled: bool = False, policy: Policy = DEFAULT_POLICY
 ) -> Verdict:
     """Judge the last attempt in the light of those before it.
 
