@@ -25,7 +25,7 @@ def refuse_another_start(request: Request, run: RunDirectory) -> None:
     # A circle of links is no fault here, as it is for Path.resolve.
     if began is None or os.path.realpath(str(began)) != os.path.realpath(request.checkpoint):
         raise RequestError(
-            f"--checkpoint {request.checkpoint}: {run.name} goes on from its own newest "
+            f"--checkpoint {request.checkpoint}: {run.name} resumes from its own newest "
             "checkpoint; leave out --run for a new run from this one, or --checkpoint"
         )
 

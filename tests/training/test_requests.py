@@ -221,7 +221,7 @@ def test_a_complete_run_is_complete_where_nothing_else_is_asked_for(
         ("--recipe published", "--recipe default"),
         ("--train_timesteps 400", "is complete with --train_timesteps 800, not 400"),
         ("--exp cylinder --exp_name mine", "--exp cuboid"),
-        ("--checkpoint elsewhere/module.pt", "goes on from its own newest checkpoint"),
+        ("--checkpoint elsewhere/module.pt", "resumes from its own newest checkpoint"),
     ],
 )
 def test_a_complete_run_is_not_called_what_it_is_not(
