@@ -103,10 +103,10 @@ SHELLS: Dict[str, List[str]] = {
     "shell with traps and aliases": [
         "trap 'echo bye; exit 0' EXIT",
         "trap '' TERM USR1 USR2 INT",
-        "srun() { :; }; scontrol() { :; }; exec() { :; }",
-        "shopt -s expand_aliases; alias exec=false bash=false",
+        "srun() { :; }; scontrol() { :; }",
         "export PATH=/usr/bin LC_ALL=xx_YY TMPDIR=/proc/nowhere",
-        "exec >/dev/null 2>&1",
+        "\\exec >/dev/null 2>&1",
+        "shopt -s expand_aliases; alias exec=false bash=false",
     ],
 }
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
-from mapush.launch.node.folder import Folder, Outcome
+from mapush.launch.node.folder import REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.scheduler import OURS, STEP, Slurm
 from mapush.launch.node.signals import Child, Signals
@@ -61,9 +61,8 @@ def adopt(
         _refuse(f"{place.nodes} nodes: a run trains on one; ask sbatch for --nodes=1")
     folder = _folder(os.path.join(os.path.normpath(root), "log", "submit"), place)
     say("mapush: the log of this job is {}".format(folder.file("job.log")))
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if folder.request()["code"]["path"] != project:
-            return folder
+    if _is_accepted(folder, project):
+        return folder
     draft = _draft(project, arguments, place, known)
     draft.update(folder=folder.path, root=os.path.normpath(root))
     words = trainer.shell(draft, [draft["python"], "-m", "mapush.launch.accept", json.dumps(draft)])
@@ -78,9 +77,19 @@ def adopt(
             child.send(number)
         signals.collect(1.0)
     os.dup2(before, 1)
-    if child.code:
-        raise _ended(child.code, folder, folder.last_words(begin), place)
+    if child.code or not _is_accepted(folder, project):
+        code = child.code or verdict.SET_UP_ENDED
+        raise _ended(code, folder, folder.last_words(begin), place)
     return folder
+
+
+def _is_accepted(folder: Folder, project: str) -> bool:
+    """Whether the request is complete: the job has a copy of the code."""
+    if not os.path.exists(folder.file(REQUEST)):
+        return False
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return folder.request()["code"]["path"] != project
+    return False
 
 
 def _ended(code: int, folder: Folder, said: str, place: Slurm) -> Refused:
@@ -88,6 +97,7 @@ def _ended(code: int, folder: Folder, said: str, place: Slurm) -> Refused:
         if place.standing() == OURS:
             place.again(0.0)
         return Refused(EXIT_RUN_AGAIN)
+    said = verdict.describe(code) if code == verdict.SET_UP_ENDED else said
     say("mapush: " + (said or f"the request could not be checked (exit code {code})"))
     with contextlib.suppress(OSError):
         folder.write_outcome(Outcome(EXIT_BAD_REQUEST, "the request was refused", said))
