@@ -15,7 +15,7 @@ from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
-from mapush.launch.check import check_member, settled
+from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.follow import wait
 from mapush.launch.jobs import JobFolder, find_job
 from mapush.launch.node import slurm
@@ -149,14 +149,10 @@ def _parser() -> Parser:
 def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     """Check what can be checked here, before anything is written."""
     root = Path(options.root).absolute()
-    if ":" in str(root):
-        raise RequestError(
-            f"--root {str(root)!r}: Python cannot import from a path with a colon, and the job's "
-            "code lies there; choose another directory"
-        )
     job = find_job(root, options.job_id) if options.job_id else None
     known = job.asked() if job is not None else None
     cluster = _cluster(options.cluster, known)
+    check_root(root, for_sbatch=cluster == SLURM)
     gpus = options.gpus
     if gpus is None:
         gpus = (known.gpus if known is not None else 0) or 0

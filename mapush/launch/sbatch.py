@@ -167,12 +167,6 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
 
     request, profile = requests[0], requests[0].profile
     group = group_folder(places)
-    if "%" in str(group) or "\\" in str(group):
-        raise RequestError(
-            f"--root {request.root!r}: SLURM takes % and \\ in a path for its own signs"
-        )
-    if not str(group).isprintable():
-        raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
     if shutil.which("srun") is None:
         raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     executor = SlurmExecutor(folder=str(group))
