@@ -12,6 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 from rich.console import Console
 
 from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
+from mapush.checkpoint.store import step_of
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
@@ -26,6 +27,7 @@ from mapush.launch.request import LOCAL, SLURM, JobRequest
 from mapush.launch.send import Member, Submission, rehearse, send
 from mapush.results import record
 from mapush.results.directory import find_by_job
+from mapush.results.run import RunDirectory
 from mapush.simulator import uses_gpu
 from mapush.training.options import build_parser as trainer_parser
 from mapush.training.settings import Settings
@@ -218,22 +220,29 @@ def _again(
     run = find_by_job(root, job.job_id)
     if run is not None and passed:
         if run.read().status == record.COMPLETE:
-            last = max(run.checkpoints.glob("rl_model_*_steps"), key=_step).name
+            words = ("--exp", known.exp, *_but_its_start(own), *passed)
             raise RequestError(
                 f"--job-id {options.job_id}: its run {run.name} is complete; to train on from it: "
-                + command_line(
-                    *("mapush.submit", "--exp", known.exp, *passed),
-                    *("--checkpoint", str(run.checkpoints / last / "module.pt")),
-                    root=root,
-                )
+                + command_line("mapush.submit", *words, *_from_the_last(run), root=root)
             )
         # Another request is another run, unless the run is named.
         passed = (*passed, "--run", run.name)
     return check_member(known.exp, (*own, *passed))
 
 
-def _step(path: Path) -> int:
-    return int(path.name.split("_")[2])
+def _but_its_start(words: Sequence[str]) -> List[str]:
+    """The trainer's options without those that say where it starts."""
+    names = ("--run", "--checkpoint")
+    pairs = zip(("", *words), words)
+    return [w for before, w in pairs if w.partition("=")[0] not in names and before not in names]
+
+
+def _from_the_last(run: RunDirectory) -> List[str]:
+    """The option by which a run starts from the last checkpoint of another."""
+    found = run.checkpoints.glob("rl_model_*_steps")
+    steps = [step for step in (step_of(path.name) for path in found) if step is not None]
+    name = f"rl_model_{max(steps, default=0)}_steps"
+    return ["--checkpoint", str(run.checkpoints / name / "module.pt")]
 
 
 def _members(options: argparse.Namespace, passed: Tuple[str, ...]) -> List[Member]:
