@@ -174,7 +174,9 @@ def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     if job is not None and known is not None:
         members = [_again(options, job, known, settled(passed), root)]
         profile = load_profile(options.profile, changes, known.profile.model_dump())
-        python = changes.get("python") or known.python
+        # Unless an option has taken back the one that it named.
+        own = sys.executable if known.profile.python else known.python
+        python = profile.python or own
     else:
         members = _members(options, settled(passed))
         profile = load_profile(options.profile or DEFAULT, changes)
