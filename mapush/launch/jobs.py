@@ -198,9 +198,11 @@ def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> Lis
                 for each in names:
                     (parent / each).mkdir()
                     made.append(parent / each)
-            except FileExistsError:
+            except OSError as error:
                 for path in made:
                     path.rmdir()
+                if not isinstance(error, FileExistsError):
+                    raise
                 continue
         return [JobFolder(path) for path in (made if members == 1 else made[1:])]
     raise AssertionError("names never end")
