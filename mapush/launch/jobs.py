@@ -30,7 +30,10 @@ STARTING_SECONDS = 60.0
 """Within these a job that was submitted has a process of its own, also on a busy machine."""
 
 LOCK = "host.lock"
-_REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS)
+HELPER_LOG = "submission.log"
+"""What the process says that starts jobs of this machine."""
+
+_REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS, HELPER_LOG)
 _JOB_ID = re.compile(r"\w[\w.-]{0,199}")
 _SLURM_ID = re.compile(r"\d+(_\d+)?")
 
