@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 import time
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Iterator, List
 
-from mapush.errors import OwnershipError, RequestError
+from mapush.errors import MapushError, OwnershipError, RequestError
 from mapush.files import make_directory, storage_errors, write_atomically
 from mapush.launch.node import slurm
 from mapush.launch.node.folder import (
@@ -36,6 +37,10 @@ HELPER_LOG = "submission.log"
 _REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS, HELPER_LOG)
 _JOB_ID = re.compile(r"\w[\w.-]{0,199}")
 _SLURM_ID = re.compile(r"\d+(_\d+)?")
+
+
+class MaybeQueued(MapushError):
+    """A job is queued, or SLURM does not say that it is not; its folder has to stay."""
 
 
 def submissions(root: Path) -> Path:
@@ -94,15 +99,22 @@ class JobFolder(Folder):
 
     @contextlib.contextmanager
     def kept_unless_sent(self) -> Iterator[None]:
-        """Bring everything back that `open` replaces if the block fails: no trace is left."""
+        """Bring everything back that `open` replaces if the block fails: no trace is left.
+
+        Not after `MaybeQueued` or an interrupt: the job that reads the folder may have been sent.
+        """
         with storage_errors(self.place):
             before = set(self.place.iterdir())
-            kept = {path: path.read_bytes() for path in before if path.name in _REPLACED}
+            kept = {p: (p.read_bytes(), p.stat()) for p in before if p.name in _REPLACED}
         try:
             yield
-        except BaseException:
-            for path, data in kept.items():
+        except MaybeQueued:
+            raise
+        except Exception:
+            for path, (data, status) in kept.items():
                 write_atomically(path, data)
+                # Jobs are listed by the time of their request.
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
             for path in self.place.iterdir():
                 if path not in before:
                     path.unlink()
