@@ -221,7 +221,7 @@ def batch_defaults() -> Dict[str, Any]:
 
 
 def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
-    """What a job that sbatch was given directly has asked for, by field, where a profile can say it.
+    """What a job of sbatch alone has asked for, by field, where a profile can say it.
 
     Args:
         fields: Of `scontrol show job`.
