@@ -47,10 +47,10 @@ def listening(folder: Path, until: str, heard: Path) -> str:
     return f'exec "$PYTHON" "{program}" --until {until} --heard "{heard}" "$@"'
 
 
-def experiment(workplace: Path, text: str) -> None:
-    """A working directory in which `--exp cuboid` runs a train.sh of this text."""
-    script(workplace / "task" / "cuboid", text)
-    shutil.copy(REPOSITORY / "task" / "cuboid" / "config.py", workplace / "task" / "cuboid")
+def experiment(workplace: Path, text: str, name: str = "cuboid") -> None:
+    """A working directory in which `--exp NAME` runs a train.sh of this text."""
+    script(workplace / "task" / name, text)
+    shutil.copy(REPOSITORY / "task" / name / "config.py", workplace / "task" / name)
 
 
 def start_submit(
