@@ -58,8 +58,8 @@ def check_root(root: Path, for_sbatch: bool) -> None:
         why = "Python cannot import from a path with a colon, and the job's code lies there"
     elif not text.isprintable():
         why = "a job's paths are written in lines of text, which cannot hold this one"
-    elif for_sbatch and ("%" in text or "\\" in text):
-        why = "SLURM takes % and \\ in a path for its own signs"
+    elif "%" in text or (for_sbatch and "\\" in text):
+        why = "SLURM and submitit take % and \\ in a path for signs of their own"
     if why:
         raise RequestError(f"--root {text!r}: {why}; choose another directory")
 

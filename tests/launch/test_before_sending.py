@@ -121,16 +121,16 @@ def test_a_root_of_any_letters_that_slurm_takes_is_taken(
         ("two\nlines", "written in lines of text"),
         ("a\ttab", "written in lines of text"),
         ("\udcff", "written in lines of text"),
-        ("100%", "SLURM takes % and"),
-        ("job-%j", "SLURM takes % and"),
-        ("back\\slash", "SLURM takes % and"),
+        ("100%", "take % and"),
+        ("job-%j", "take % and"),
+        ("back\\slash", "take % and"),
     ],
 )
 def test_a_root_that_no_job_can_work_in_is_refused_before_anything_is_written(
     name: str, words: str, cluster: str, login: LoginNode
 ) -> None:
     options = ["--exp", "cuboid", "--cluster", cluster, f"--root={name}"]
-    if words.startswith("SLURM") and cluster == "local":
+    if "\\" in name and cluster == "local":
         assert submit([*options, "--dry-run"]) == 0
         return
     for more in ([], ["--dry-run"], ["--seeds", "1", "2"]):
