@@ -11,7 +11,8 @@ import pytest
 
 from mapush import submit
 from mapush.errors import MapushError
-from mapush.job.profile import Profile
+from mapush.launch.profile import BATCH_SCRIPT, Profile
+from tests.launch.fake_trainers import COMPLETES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -147,6 +148,8 @@ def test_the_help_lists_the_options(
     # Each field says what it is, and its default.
     for field in Profile.model_fields.values():
         default = "none" if field.default in (None, ()) else field.default
+        if field.is_required():
+            default = f"as in {BATCH_SCRIPT}"
         assert f"{field.description} (default: {default})" in shown
 
 
@@ -172,7 +175,8 @@ def test_each_run_gets_the_trainers_options_with_paths_in_full(
 ) -> None:
     (workplace / "a.pt").touch()
     submit.main(["--cluster", "local", "--dry-run", *options.split()])
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed if not line.startswith("# ")]
     assert len(lines) == len(tails)
     for line, tail in zip(lines, tails):
         assert line.partition(" --root ")[2] == f"{workplace}{tail.format(here=workplace)}"
@@ -193,7 +197,7 @@ def test_the_root_is_that_of_the_environment_unless_given(
     ("options", "words"),
     [
         ("", []),
-        ("--gpus 1", ["runs on the CPU, --gpus 1 changes nothing"]),
+        ("--gpus 1 --sim mujoco", ["--sim mujoco runs on the CPU: --gpus 1 changes nothing"]),
         ("--partition low --time 60", ["--partition, --time changes nothing"]),
         ("--max-failures 3", []),
     ],
@@ -202,7 +206,7 @@ def test_what_a_user_may_not_expect_is_said(
     options: str, words: List[str], workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = workplace / "task" / "cuboid" / "train.sh"
-    script.write_text("exit 0\n", encoding="utf-8")
+    script.write_text(COMPLETES, encoding="utf-8")
     command = f"--exp cuboid --cluster local --wait {options}".split()
     assert submit.main(command) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -12,11 +12,11 @@ from typing import List, Optional, Sequence, Tuple
 from rich.console import Console
 
 from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
+from mapush.checkpoint.store import step_of
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
-from mapush.files import check_path
-from mapush.launch.check import check_member, settled
+from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.follow import wait
 from mapush.launch.jobs import JobFolder, find_job
 from mapush.launch.node import slurm
@@ -27,6 +27,7 @@ from mapush.launch.request import LOCAL, SLURM, JobRequest
 from mapush.launch.send import Member, Submission, rehearse, send
 from mapush.results import record
 from mapush.results.directory import find_by_job
+from mapush.results.run import RunDirectory
 from mapush.simulator import uses_gpu
 from mapush.training.options import build_parser as trainer_parser
 from mapush.training.settings import Settings
@@ -149,15 +150,11 @@ def _parser() -> Parser:
 
 def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     """Check what can be checked here, before anything is written."""
-    root = check_path("--root", Path(options.root)).absolute()
-    if ":" in str(root):
-        raise RequestError(
-            f"--root {str(root)!r}: Python cannot import from a path with a colon, and the job's "
-            "code lies there; choose another directory"
-        )
+    root = Path(options.root).absolute()
     job = find_job(root, options.job_id) if options.job_id else None
     known = job.asked() if job is not None else None
     cluster = _cluster(options.cluster, known)
+    check_root(root, for_sbatch=cluster == SLURM)
     gpus = options.gpus
     if gpus is None:
         gpus = (known.gpus if known is not None else 0) or 0
@@ -177,7 +174,9 @@ def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     if job is not None and known is not None:
         members = [_again(options, job, known, settled(passed), root)]
         profile = load_profile(options.profile, changes, known.profile.model_dump())
-        python = changes.get("python") or known.python
+        # Unless an option has taken back the one that it named.
+        own = sys.executable if known.profile.python else known.python
+        python = profile.python or own
     else:
         members = _members(options, settled(passed))
         profile = load_profile(options.profile or DEFAULT, changes)
@@ -223,22 +222,29 @@ def _again(
     run = find_by_job(root, job.job_id)
     if run is not None and passed:
         if run.read().status == record.COMPLETE:
-            last = max(run.checkpoints.glob("rl_model_*_steps"), key=_step).name
+            words = ("--exp", known.exp, *_but_its_start(own), *passed)
             raise RequestError(
                 f"--job-id {options.job_id}: its run {run.name} is complete; to train on from it: "
-                + command_line(
-                    *("mapush.submit", "--exp", known.exp, *passed),
-                    *("--checkpoint", str(run.checkpoints / last / "module.pt")),
-                    root=root,
-                )
+                + command_line("mapush.submit", *words, *_from_the_last(run), root=root)
             )
         # Another request is another run, unless the run is named.
         passed = (*passed, "--run", run.name)
     return check_member(known.exp, (*own, *passed))
 
 
-def _step(path: Path) -> int:
-    return int(path.name.split("_")[2])
+def _but_its_start(words: Sequence[str]) -> List[str]:
+    """The trainer's options without those that say where it starts."""
+    names = ("--run", "--checkpoint")
+    pairs = zip(("", *words), words)
+    return [w for before, w in pairs if w.partition("=")[0] not in names and before not in names]
+
+
+def _from_the_last(run: RunDirectory) -> List[str]:
+    """The option by which a run starts from the last checkpoint of another."""
+    found = run.checkpoints.glob("rl_model_*_steps")
+    steps = [step for step in (step_of(path.name) for path in found) if step is not None]
+    name = f"rl_model_{max(steps, default=0)}_steps"
+    return ["--checkpoint", str(run.checkpoints / name / "module.pt")]
 
 
 def _members(options: argparse.Namespace, passed: Tuple[str, ...]) -> List[Member]:

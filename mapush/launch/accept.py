@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from mapush.arguments import Parser
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.launch import snapshot
-from mapush.launch.check import check_member, settled
+from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.profile import load_profile, of_running_job
 from mapush.launch.request import SLURM, CodeCopy, JobRequest, write_request
@@ -42,6 +42,7 @@ def main(words: Optional[List[str]] = None) -> int:
     place.write_slurm_id(draft["slurm_id"])
     # At once, so that a job that is refused now stands in the list of runs.
     write_request(place.place, request)
+    check_root(Path(draft["root"]), for_sbatch=False)
     member = check_member(own.exp, arguments)
     code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
     write_request(place.place, request.model_copy(update={"code": code}))

@@ -15,8 +15,8 @@ from mapush.task import load_task, task_folder
 from mapush.training.options import build_parser
 from mapush.training.settings import Settings, build_settings
 
-# In a line that is no comment: the experiment by its name, not from a variable.
-_EXP = re.compile(r"^(?!\s*#).*?--exp[= ]+[\"']?([\w.+-]+)[\"']?(?=\s|$)", re.MULTILINE)
+# Outside a comment: the experiment by its name, not from a variable.
+_EXP = re.compile(r"^[^#\n]*?--exp[= ]+[\"']?([\w.+-]+)[\"']?(?=\s|$)", re.MULTILINE)
 
 
 def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
@@ -40,6 +40,28 @@ def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
     if trainer.checkpoint is not None and not trainer.checkpoint.exists():
         raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
     return Member(exp, folder, arguments)
+
+
+def check_root(root: Path, for_sbatch: bool) -> None:
+    """Refuse a root that a job cannot work in.
+
+    Args:
+        root: Holds `results/` and `log/`.
+        for_sbatch: Whether its path stands in a batch script.
+
+    Raises:
+        RequestError: If it is such a one.
+    """
+    text = str(root)
+    why = ""
+    if ":" in text:
+        why = "Python cannot import from a path with a colon, and the job's code lies there"
+    elif not text.isprintable():
+        why = "a job's paths are written in lines of text, which cannot hold this one"
+    elif "%" in text or (for_sbatch and "\\" in text):
+        why = "SLURM and submitit take % and \\ in a path for signs of their own"
+    if why:
+        raise RequestError(f"--root {text!r}: {why}; choose another directory")
 
 
 def settled(words: Sequence[str]) -> Tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 import time
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Iterator, List
 
-from mapush.errors import OwnershipError, RequestError
+from mapush.errors import MapushError, OwnershipError, RequestError
 from mapush.files import make_directory, storage_errors, write_atomically
 from mapush.launch.node import slurm
 from mapush.launch.node.folder import (
@@ -30,9 +31,16 @@ STARTING_SECONDS = 60.0
 """Within these a job that was submitted has a process of its own, also on a busy machine."""
 
 LOCK = "host.lock"
-_REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS)
+HELPER_LOG = "submission.log"
+"""What the process says that starts jobs of this machine."""
+
+_REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS, HELPER_LOG)
 _JOB_ID = re.compile(r"\w[\w.-]{0,199}")
 _SLURM_ID = re.compile(r"\d+(_\d+)?")
+
+
+class MaybeQueued(MapushError):
+    """A job is queued, or SLURM does not say that it is not; its folder has to stay."""
 
 
 def submissions(root: Path) -> Path:
@@ -91,15 +99,22 @@ class JobFolder(Folder):
 
     @contextlib.contextmanager
     def kept_unless_sent(self) -> Iterator[None]:
-        """Bring everything back that `open` replaces if the block fails: no trace is left."""
+        """Bring everything back that `open` replaces if the block fails: no trace is left.
+
+        Not after `MaybeQueued` or an interrupt: the job that reads the folder may have been sent.
+        """
         with storage_errors(self.place):
             before = set(self.place.iterdir())
-            kept = {path: path.read_bytes() for path in before if path.name in _REPLACED}
+            kept = {p: (p.read_bytes(), p.stat()) for p in before if p.name in _REPLACED}
         try:
             yield
-        except BaseException:
-            for path, data in kept.items():
+        except MaybeQueued:
+            raise
+        except Exception:
+            for path, (data, status) in kept.items():
                 write_atomically(path, data)
+                # Jobs are listed by the time of their request.
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
             for path in self.place.iterdir():
                 if path not in before:
                     path.unlink()
@@ -198,9 +213,11 @@ def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> Lis
                 for each in names:
                     (parent / each).mkdir()
                     made.append(parent / each)
-            except FileExistsError:
+            except OSError as error:
                 for path in made:
                     path.rmdir()
+                if not isinstance(error, FileExistsError):
+                    raise
                 continue
         return [JobFolder(path) for path in (made if members == 1 else made[1:])]
     raise AssertionError("names never end")

@@ -21,7 +21,7 @@ from typing import IO, Iterator, List, Optional, Sequence
 
 from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipError
 from mapush.files import storage_errors, write_durably
-from mapush.launch.jobs import LOCK, JobFolder
+from mapush.launch.jobs import HELPER_LOG, LOCK, JobFolder
 from mapush.launch.node import slurm, trainer
 from mapush.launch.node.folder import Outcome
 from mapush.launch.node.signals import RELAYED, STOPPING
@@ -49,7 +49,7 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
     """
     for place, request in zip(places, requests):
         place.open(request)
-    log_path = places[0].place / "submission.log"
+    log_path = places[0].place / HELPER_LOG
     own = slurm.clean(trainer.without_own(os.environ))
     with storage_errors(log_path), log_path.open("ab") as log:
         helper = subprocess.Popen(
@@ -68,7 +68,11 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
         helper.kill()
         raise MapushError(f"the job did not start within {_HELPER_SECONDS:.0f} s") from None
     if code:
-        raise MapushError(f"the job could not be started; see {log_path}")
+        # The folder, with the log in it, does not outlive this.
+        with storage_errors(log_path):
+            said = log_path.read_text(encoding="utf-8", errors="replace").split("\n")
+        why = next((line for line in reversed(said) if line.strip()), f"exit code {code}")
+        raise MapushError(f"the job could not be started: {why.strip()[:300]}")
 
 
 def make_slots(folder: Path, count: int) -> str:

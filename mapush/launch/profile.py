@@ -201,27 +201,29 @@ def batch_defaults() -> Dict[str, Any]:
     """What the lines `#SBATCH` of the batch script ask for, by field.
 
     Raises:
-        RequestError: If there is no batch script: mapush is not in its checkout.
+        RequestError: If there is no batch script, as without mapush's checkout, or no such line.
     """
+    path = PROJECT / BATCH_SCRIPT
     try:
-        text = (PROJECT / BATCH_SCRIPT).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError:
         raise RequestError(
-            f"{PROJECT / BATCH_SCRIPT}: is not there; a job needs mapush's whole checkout, so run "
-            "mapush from there"
+            f"{path}: is not there; a job needs mapush's whole checkout, so run mapush from there"
         ) from None
     asked = dict(_DIRECTIVE.findall(text))
-    signal, _, lead = asked["signal"].partition("@")
-    return {
-        "time": asked["time"],
-        "cpus": int(asked["mincpus"]),
-        "signal": signal,
-        "signal_lead": int(lead),
-    }
+    try:
+        signal, _, lead = asked["signal"].partition("@")
+        time, cpus = asked["time"], int(asked["mincpus"])
+        return {"time": time, "cpus": cpus, "signal": signal, "signal_lead": int(lead)}
+    except (KeyError, ValueError) as error:
+        raise RequestError(
+            f"{path}: needs lines like #SBATCH --time=1-00:00:00, #SBATCH --mincpus=2 and "
+            f"#SBATCH --signal=USR2@90 ({error}); put them back"
+        ) from None
 
 
 def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
-    """What a job that sbatch was given directly has asked for, by field, where a profile can say it.
+    """What a job of sbatch alone has asked for, by field, where a profile can say it.
 
     Args:
         fields: Of `scontrol show job`.

@@ -12,25 +12,23 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from mapush.errors import MapushError, RequestError
-from mapush.files import storage_errors
-from mapush.launch.jobs import JobFolder
+from mapush.errors import MapushError, RequestError, StorageError
+from mapush.files import storage_error
+from mapush.launch.jobs import JobFolder, MaybeQueued
 from mapush.launch.node import slurm, trainer
 from mapush.launch.profile import BATCH_SCRIPT, PROJECT
 from mapush.launch.request import JobRequest
 
-_REFUSED = "Batch job submission failed"  # by a controller that has answered
+_REFUSED = "Batch job submission failed"  # unless the answer itself was lost:
+_LOST = re.compile(r"timed out|zero bytes|(receive|send|shutdown) failure|unexpected message", re.I)
 _LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
-
-
-class MaybeQueued(MapushError):
-    """sbatch has failed, and SLURM does not say whether it has the job all the same."""
 
 
 def submit(
@@ -47,7 +45,8 @@ def submit(
         SLURM's id of each, `ID` or `ID_INDEX`.
 
     Raises:
-        MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job.
+        MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job, or its id
+            cannot be written down.
         OwnershipError: If one is running already.
         RequestError: If sbatch refuses; its message is in ours.
         StorageError: If a folder cannot be written.
@@ -57,8 +56,11 @@ def submit(
     number = _send(places, requests, at_once)
     several = len(places) > 1
     slurm_ids = [f"{number}_{index}" if several else number for index in range(len(places))]
-    for place, slurm_id in zip(places, slurm_ids):
-        place.write_slurm_id(slurm_id)
+    try:
+        for place, slurm_id in zip(places, slurm_ids):
+            place.write_slurm_id(slurm_id)
+    except StorageError as error:
+        raise MaybeQueued(f"SLURM job {number}: is queued, but {error}") from error
     if len({request.exp for request in requests}) > 1:
         _name_members(number, requests)
     return slurm_ids
@@ -68,7 +70,8 @@ def batch_script(
     places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1
 ) -> str:
     """The script that `submit` would hand to sbatch; nothing is written or sent."""
-    executor = _executor(places, requests, at_once)
+    with _clean():
+        executor = _executor(places, requests, at_once)
     if len(places) > 1:
         executor.parameters["map_count"] = len(places)
     return executor._make_submission_file_text("# never reached", "")
@@ -84,22 +87,45 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
     """SLURM's number of the job or array, looked up where sbatch's answer leaves a doubt."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-    executor = _executor(places, requests, at_once)
+    group = group_folder(places)
     folders = [place.path for place in places]
-    said, found = "", None
+    earlier = _earlier(group)
+    found: Optional[str] = None
+    fault: Optional[MapushError] = None
+    said = ""
     try:
         # submitit prints what sbatch says to stderr, beside raising it.
-        with storage_errors(places[0].place), contextlib.redirect_stderr(io.StringIO()), _clean():
+        with contextlib.redirect_stderr(io.StringIO()), _clean():
+            executor = _executor(places, requests, at_once)
             if len(folders) == 1:
                 found = executor.submit(_never_run, folders[0]).job_id
             else:
                 found = executor.map_array(_never_run, folders)[0].job_id.partition("_")[0]
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error)
-    return _known(str(group_folder(places)), found, said)
+        hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
+        fault = RequestError(f"sbatch refuses the job: {_complaint(said)}{hint}")
+    except OSError as error:
+        fault = storage_error(error, group)
+    if fault is not None and _REFUSED in said and not _LOST.search(said):
+        raise fault
+    return _known(str(group), earlier, found, fault)
 
 
-def _known(group: str, found: Optional[str], said: str) -> str:
+def _earlier(group: Path) -> List[str]:
+    """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
+    found: List[str] = []
+    while any(group.glob("*.sh")):
+        number = slurm.find_by_script(str(group), found)
+        if number is None:
+            break
+        found.append(number)
+    return found
+
+
+def _known(
+    group: str, earlier: Sequence[str], found: Optional[str], fault: Optional[MapushError]
+) -> str:
     """SLURM's number of a job that sbatch was given.
 
     submitit takes the first number behind the word `job`, which may stand in a site's greeting, so
@@ -107,30 +133,26 @@ def _known(group: str, found: Optional[str], said: str) -> str:
 
     Args:
         group: The folder that holds the script.
+        earlier: The numbers that jobs had before whose script lies there too.
         found: What submitit takes for the number.
-        said: What sbatch has said, where submitit did not understand it or it failed.
+        fault: What is wrong if the job is not queued.
     """
-    complaint = _complaint(said)
     try:
         for look in range(_LOOKS):
             if look:
                 time.sleep(_PAUSE)
-            number = slurm.find_by_script(group)
+            number = slurm.find_by_script(group, earlier)
             if number is not None:
                 return number
-            if _REFUSED in said:
-                break
     except slurm.SlurmError as error:
-        if found is not None:
-            return found
-        raise MaybeQueued(
-            f"sbatch: {complaint}; whether the job is queued SLURM does not say ({error}): look "
-            f"with squeue --me, and if it is not there, submit again"
-        ) from None
+        if found is None:
+            raise MaybeQueued(
+                f"{fault}; whether the job is queued all the same SLURM does not say ({error}): "
+                "look with squeue --me, and if it is not there, submit again"
+            ) from None
     if found is not None:
         return found
-    hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
-    raise RequestError(f"sbatch refuses the job: {complaint}{hint}")
+    raise fault or AssertionError("sbatch has said nothing at all")
 
 
 def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
@@ -153,8 +175,13 @@ def _clean() -> Iterator[None]:
     sbatch passes it on to the job, the user's own variables included.
     """
     before = dict(os.environ)
+    own = trainer.put_aside(slurm.clean(trainer.without_own(before)))
+    program = slurm.find("sbatch")
+    if program is not None:
+        # submitit goes by the PATH alone.
+        own["PATH"] = os.pathsep.join([own.get("PATH", os.defpath), str(Path(program).parent)])
     os.environ.clear()
-    os.environ.update(trainer.put_aside(slurm.clean(trainer.without_own(before))))
+    os.environ.update(own)
     try:
         yield
     finally:
@@ -167,12 +194,6 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
 
     request, profile = requests[0], requests[0].profile
     group = group_folder(places)
-    if "%" in str(group) or "\\" in str(group):
-        raise RequestError(
-            f"--root {request.root!r}: SLURM takes % and \\ in a path for its own signs"
-        )
-    if not str(group).isprintable():
-        raise RequestError(f"--root {request.root!r}: a batch script cannot hold such a path")
     if shutil.which("srun") is None:
         raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     executor = SlurmExecutor(folder=str(group))

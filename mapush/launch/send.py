@@ -1,4 +1,4 @@
-"""From what a user wants to jobs on their way: folders, a copy of the code, SLURM or this machine."""
+"""From what a user wants to jobs on their way: folders, the code's copy, SLURM or this machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestErr
 from mapush.launch import local, sbatch, snapshot
 from mapush.launch.jobs import (
     JobFolder,
+    MaybeQueued,
     find_job,
     job_names,
     known_jobs,
@@ -225,9 +226,9 @@ def _folders(submission: Submission) -> Iterator[List[JobFolder]]:
     places = take_folders(submission.root, submission.name, datetime.now(), len(submission.members))
     try:
         yield places
-    except sbatch.MaybeQueued:
+    except MaybeQueued:
         raise
-    except MapushError:
+    except Exception:
         for place in places:
             place.remove()
         if len(places) > 1:

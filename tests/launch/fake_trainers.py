@@ -30,6 +30,19 @@ while True:
         sys.exit(75)
 """
 
+# A train.sh that completes its job's run, without training.
+COMPLETES = """
+"$PYTHON" - <<'END'
+import os, pathlib
+from datetime import datetime
+from mapush.results.directory import find_by_job, finish, reserve
+from mapush.results.identity import Owner
+root, job = pathlib.Path(os.environ["MAPUSH_ROOT"]), os.environ["MAPUSH_JOB_ID"]
+owner = Owner.current(job_id=job)
+finish(find_by_job(root, job) or reserve(root, "cuboid", "go1push_mid", datetime.now(), owner))
+END
+"""
+
 
 def script(folder: Path, text: str) -> Path:
     """A train.sh of this text."""
@@ -47,10 +60,10 @@ def listening(folder: Path, until: str, heard: Path) -> str:
     return f'exec "$PYTHON" "{program}" --until {until} --heard "{heard}" "$@"'
 
 
-def experiment(workplace: Path, text: str) -> None:
-    """A working directory in which `--exp cuboid` runs a train.sh of this text."""
-    script(workplace / "task" / "cuboid", text)
-    shutil.copy(REPOSITORY / "task" / "cuboid" / "config.py", workplace / "task" / "cuboid")
+def experiment(workplace: Path, text: str, name: str = "cuboid") -> None:
+    """A working directory in which `--exp NAME` runs a train.sh of this text."""
+    script(workplace / "task" / name, text)
+    shutil.copy(REPOSITORY / "task" / name / "config.py", workplace / "task" / name)
 
 
 def start_submit(

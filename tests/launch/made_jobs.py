@@ -8,13 +8,15 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Dict, Iterator, Sequence
 
 import pytest
 from fake_trainers import REPOSITORY, script
 
-from mapush.job.folder import JobFolder
-from mapush.job.request import JobRequest, Outcome
+from mapush.launch.jobs import JobFolder, submissions
+from mapush.launch.node.folder import Outcome
+from mapush.launch.profile import Profile, load_profile
+from mapush.launch.request import CodeCopy, JobRequest
 from mapush.results.directory import finish, reserve
 from mapush.results.identity import Owner
 from mapush.results.run import RunDirectory
@@ -31,20 +33,37 @@ def make_code(folder: Path, text: str) -> Path:
 
 
 def make_request(root: Path, text: str = "exit 0", *arguments: str, **fields: Any) -> JobRequest:
-    """A request for a job of this root; its trainer is a train.sh of this text."""
+    """A request for a job of this root; its trainer is a train.sh of this text.
+
+    Args:
+        root: Holds `results/` and `log/`.
+        text: Of the train.sh.
+        arguments: Of the train.sh.
+        fields: Of the request or its profile.
+    """
     job = fields.pop("job_id", JOB)
     # An underscore first: a job's own name cannot have one there.
     code = root / "log" / "submit" / f"_code-{job}"
     if not code.exists():
         make_code(code, text)
-    known = {"failure_wait": 0, **fields}
-    return JobRequest(job, "cuboid", arguments, str(root), str(code), **known)
+    asked = {name: fields.pop(name) for name in list(fields) if name in Profile.model_fields}
+    known: Dict[str, Any] = {
+        "submitted": "2026-11-23T18:12:45+01:00",
+        "cluster": "local",
+        "exp": "cuboid",
+        "python": asked.pop("python", sys.executable),
+        "profile": load_profile(None, {"failure_wait": 0, **asked}),
+        **fields,
+    }
+    return JobRequest(
+        job_id=job, arguments=arguments, root=str(root), code=CodeCopy(path=str(code)), **known
+    )
 
 
 def make_job(root: Path, text: str = "exit 0", *arguments: str, **fields: Any) -> JobFolder:
     """The folder of a job that was sent off."""
     request = make_request(root, text, *arguments, **fields)
-    place = JobFolder.of(root, request.job_id)
+    place = JobFolder(submissions(root) / request.job_id)
     place.open(request)
     return place
 

@@ -6,11 +6,10 @@ from typing import List, Tuple
 import pytest
 from made_jobs import fill, make_job, tiny_disk
 
-from mapush.errors import StorageError
-from mapush.job import attempts
-from mapush.job.requeue import Attempt
+from mapush.launch.node.folder import ATTEMPTS, Folder, Ledger
+from mapush.launch.node.verdict import Attempt
 
-START = '{"event": "start", "node": "n1", "log_bytes": 7}'
+START = '{"event": "start", "node": "n1", "slurm": "8"}'
 SUBMIT = '{"event": "submit"}'
 
 
@@ -41,48 +40,47 @@ def end(code: int, step: int) -> str:
 def test_the_ledger_is_read_whatever_became_of_its_lines(
     text: str, starts: int, ended: List[Tuple[int, int]], tmp_path: Path
 ) -> None:
-    path = tmp_path / attempts.FILE_NAME
-    path.write_text(text, encoding="utf-8")
-    found = attempts.read(path)
+    (tmp_path / ATTEMPTS).write_text(text, encoding="utf-8")
+    found = Folder(str(tmp_path)).ledger()
     assert found.starts == starts
     assert [(each.exit_code, each.step) for each in found.ended] == ended
 
 
 def test_bytes_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / attempts.FILE_NAME
-    path.write_bytes(b'\xff\xfe{"event"\n' + START.encode() + b"\n")
-    assert attempts.read(path) == attempts.Ledger(1, [], 7, "n1")
+    (tmp_path / ATTEMPTS).write_bytes(b'\xff\xfe{"event"\n' + START.encode() + b"\n")
+    assert Folder(str(tmp_path)).ledger() == Ledger(1, [], "n1")
 
 
 def test_without_a_file_nothing_was_started(tmp_path: Path) -> None:
-    assert attempts.read(tmp_path / "gone.jsonl") == attempts.Ledger(0, [], 0, "")
+    assert Folder(str(tmp_path / "gone")).ledger() == Ledger(0, [], "")
 
 
 def test_what_is_written_is_read_back_even_after_a_torn_line(tmp_path: Path) -> None:
-    path = tmp_path / attempts.FILE_NAME
-    path.write_bytes(b'{"event": "sta')
-    attempts.append_submission(path)
-    attempts.append_start(path, 'n "1"\n', 12)
-    attempts.append_end(path, Attempt(-9, 400))
-    attempts.append_start(path, "n2", 34)
-    assert attempts.read(path) == attempts.Ledger(2, [Attempt(-9, 400)], 34, "n2")
+    (tmp_path / ATTEMPTS).write_bytes(b'{"event": "sta')
+    folder = Folder(str(tmp_path))
+    folder.note("submit")
+    folder.note("start", node='n "1"\n', slurm="")
+    folder.note("end", code=-9, step=400)
+    folder.note("start", node="é", slurm="8_1")
+    assert folder.ledger() == Ledger(2, [Attempt(-9, 400)], "é")
 
 
-def test_a_ledger_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / attempts.FILE_NAME).mkdir()
-    with pytest.raises(StorageError, match=r"attempts\.jsonl"):
-        attempts.read(tmp_path / attempts.FILE_NAME)
+def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ATTEMPTS).mkdir()
+    with pytest.raises(OSError, match=r"attempts\.jsonl"):
+        Folder(str(tmp_path)).ledger()
 
 
 def test_a_full_disk_is_said_and_keeps_what_was_there(tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "small", "size=1m,nr_inodes=200") as root:
         place = make_job(root)
-        attempts.append_start(place.attempts, "n1", 0)
-        place.attempts.write_bytes(place.attempts.read_bytes().ljust(4096, b"\n"))
+        place.note("start", node="n1")
+        ledger = place.place / ATTEMPTS
+        ledger.write_bytes(ledger.read_bytes().ljust(4096, b"\n"))
         fill(root)
-        with pytest.raises(StorageError, match="the disk is full"):
-            attempts.append_end(place.attempts, Attempt(1, 0))
-        assert attempts.read(place.attempts).starts == 1
+        with pytest.raises(OSError, match="No space left"):
+            place.note("end", code=1, step=0)
+        assert place.ledger().starts == 1
         (root / "ballast").unlink()
-        attempts.append_end(place.attempts, Attempt(75, 9))
-        assert attempts.read(place.attempts).ended == [Attempt(75, 9)]
+        place.note("end", code=75, step=9)
+        assert place.ledger().ended == [Attempt(75, 9)]

@@ -1,3 +1,5 @@
+"""A profile's file: every field, and what is refused of it in one line."""
+
 from __future__ import annotations
 
 import os
@@ -6,93 +8,14 @@ from typing import Any, Dict, List
 
 import pytest
 import yaml
+from profile_files import DEFAULTS, OTHERS, make_profiles, plain, refusal, write
 
-from mapush.errors import RequestError
-from mapush.job.profile import Profile, load_profile
-
-DEFAULTS: Dict[str, Any] = {
-    "partition": None,
-    "account": None,
-    "qos": None,
-    "reservation": None,
-    "constraint": None,
-    "nodelist": None,
-    "exclude": None,
-    "time": "1-00:00:00",
-    "cpus": 2,
-    "memory": "8G",
-    "gpu_request": "gres",
-    "gpu_type": None,
-    "container": None,
-    "runtime": "auto",
-    "binds": (),
-    "modules": (),
-    "setup": (),
-    "python": None,
-    "requeue": True,
-    "signal": "USR2",
-    "signal_lead": 90,
-    "max_failures": 10,
-    "max_idle": 5,
-    "failure_wait": 60,
-}
-# A value for each that is not its default.
-OTHERS: Dict[str, Any] = {
-    "partition": "preempt,low",
-    "account": "lab42",
-    "qos": "scavenger",
-    "reservation": "course_1",
-    "constraint": "a100&ib",
-    "nodelist": "n[1-4]",
-    "exclude": "n7",
-    "time": "12:00:00",
-    "cpus": 8,
-    "memory": "500M",
-    "gpu_request": "gpus-per-node",
-    "gpu_type": "a100",
-    "container": "/images/a b.sif",
-    "runtime": "podman",
-    "binds": ["/scratch", "/data:/data:ro"],
-    "modules": ["cuda/12.1"],
-    "setup": ['export TMPDIR="/scratch/$USER"'],
-    "python": "/opt/py 3/bin/python",
-    "requeue": False,
-    "signal": "TERM",
-    "signal_lead": 30,
-    "max_failures": 0,
-    "max_idle": 1,
-    "failure_wait": 0,
-}
+from mapush.launch.profile import load_profile
 
 
 @pytest.fixture(name="profiles", autouse=True)
 def own_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of profiles of the working directory."""
-    folder = tmp_path / "job" / "profiles"
-    folder.mkdir(parents=True)
-    (folder / "default.yaml").write_text("", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-def write(folder: Path, text: str, name: str = "mine") -> Path:
-    path = folder / f"{name}.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def plain(profile: Profile) -> Dict[str, Any]:
-    values = profile.model_dump()
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
-
-
-def refusal(name: str, changes: Dict[str, Any]) -> str:
-    with pytest.raises(RequestError) as caught:
-        load_profile(name, changes)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert len(message) < 600
-    return message
+    return make_profiles(tmp_path, monkeypatch)
 
 
 def test_an_empty_profile_has_every_field_at_its_default() -> None:
@@ -102,18 +25,21 @@ def test_an_empty_profile_has_every_field_at_its_default() -> None:
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
 def test_every_field_is_read_from_the_file_and_an_option_wins(name: str, profiles: Path) -> None:
     write(profiles, yaml.safe_dump({name: OTHERS[name]}))
-    expected = {**plain(Profile()), name: OTHERS[name]}
+    expected = {**plain(load_profile("default", {})), name: OTHERS[name]}
     assert plain(load_profile("mine", {})) == expected
-    given = DEFAULTS[name] if name in ("time", "cpus", "memory") else OTHERS[name]
-    write(profiles, yaml.safe_dump({name: DEFAULTS[name] or "text"}), "other")
+    given = DEFAULTS[name] if name in ("time", "cpus", "memory", "memory_per_cpu") else OTHERS[name]
+    below = "3G" if name.startswith("memory") else DEFAULTS[name] or "text"
+    write(profiles, yaml.safe_dump({name: below}), "other")
     assert plain(load_profile("other", {name: given}))[name] == (
         list(given) if isinstance(given, (list, tuple)) else given
     )
 
 
 def test_a_whole_profile_is_read(profiles: Path) -> None:
-    write(profiles, yaml.safe_dump(OTHERS))
-    assert plain(load_profile("mine", {})) == OTHERS
+    for memory in ("memory", "memory_per_cpu"):
+        whole = {**OTHERS, memory: None}
+        write(profiles, yaml.safe_dump(whole))
+        assert plain(load_profile("mine", {})) == whole
 
 
 def test_the_profiles_of_the_project_are_valid() -> None:

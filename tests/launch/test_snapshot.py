@@ -12,7 +12,7 @@ from fake_trainers import REPOSITORY
 from made_jobs import fill, tiny_disk
 
 from mapush.errors import RequestError, StorageError
-from mapush.job import snapshot
+from mapush.launch import snapshot
 
 
 @pytest.fixture(name="project")
@@ -21,10 +21,10 @@ def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     project = tmp_path / "project"
     files = {
         "mapush/submit.py": "submit",
-        "mapush/job/step.py": "step",
+        "mapush/launch/local.py": "step",
         "mapush/__pycache__/submit.cpython-38.pyc": "junk",
         "mapush/.hidden": "junk",
-        "job/batch.sh": "batch",
+        "job/enter.sh": "enter",
         "job/profiles/default.yaml": "",
         "task/cuboid/config.py": "config",
         "task/cuboid/train.sh": "train",
@@ -50,9 +50,9 @@ def content(folder: Path) -> Dict[str, str]:
 
 
 COPIED = {
-    "job/batch.sh": "batch",
+    "job/enter.sh": "enter",
     "job/profiles/default.yaml": "",
-    "mapush/job/step.py": "step",
+    "mapush/launch/local.py": "step",
     "mapush/submit.py": "submit",
     "task/cuboid/config.py": "config",
     "task/cuboid/train.sh": "train",
@@ -60,7 +60,9 @@ COPIED = {
 
 
 def take(project: Path, parent: Path, *names: str) -> Path:
-    return snapshot.take(parent, [project / "task" / name for name in names or ("cuboid",)])
+    copy = snapshot.take(parent, [project / "task" / name for name in names or ("cuboid",)])
+    assert copy.path == str(parent / copy.hash)
+    return Path(copy.path)
 
 
 def test_code_scripts_and_the_tasks_asked_for_are_copied_and_nothing_else(
@@ -68,7 +70,7 @@ def test_code_scripts_and_the_tasks_asked_for_are_copied_and_nothing_else(
 ) -> None:
     copy = take(project, parent)
     assert content(copy) == COPIED
-    assert copy == snapshot.place(parent, [project / "task" / "cuboid"])
+    assert str(copy) == snapshot.place(parent, [project / "task" / "cuboid"]).path
     both = take(project, parent, "cuboid", "cylinder")
     assert content(both) == {**COPIED, "task/cylinder/train.sh": "other"}
 
@@ -101,9 +103,9 @@ def test_the_same_code_is_copied_once(project: Path, parent: Path) -> None:
 
 def test_a_file_that_moves_or_is_renamed_makes_another_copy(project: Path, parent: Path) -> None:
     names = {take(project, parent).name}
-    (project / "job" / "batch.sh").rename(project / "job" / "batch2.sh")
+    (project / "job" / "enter.sh").rename(project / "job" / "enter2.sh")
     names.add(take(project, parent).name)
-    (project / "job" / "batch2.sh").rename(project / "mapush" / "batch.sh")
+    (project / "job" / "enter2.sh").rename(project / "mapush" / "enter.sh")
     names.add(take(project, parent).name)
     assert len(names) == 3
 
@@ -113,7 +115,7 @@ def truncate(copy: Path) -> None:
 
 
 def lose(copy: Path) -> None:
-    (copy / "job" / "batch.sh").unlink()
+    (copy / "job" / "enter.sh").unlink()
 
 
 def add(copy: Path) -> None:
@@ -185,9 +187,9 @@ def test_many_at_once_share_one_whole_copy(damaged: bool, project: Path, parent:
     if damaged:
         truncate(take(project, parent))
     program = (
-        "import sys; from pathlib import Path; from mapush.job import snapshot\n"
+        "import sys; from pathlib import Path; from mapush.launch import snapshot\n"
         "snapshot._PROJECT = Path(sys.argv[1]); sys.stdin.readline()\n"
-        "print(snapshot.take(Path(sys.argv[2]), [Path(sys.argv[1]) / 'task' / 'cuboid']))"
+        "print(snapshot.take(Path(sys.argv[2]), [Path(sys.argv[1]) / 'task' / 'cuboid']).path)"
     )
     takers: List[subprocess.Popen[str]] = [
         subprocess.Popen(
@@ -211,7 +213,7 @@ def test_many_at_once_share_one_whole_copy(damaged: bool, project: Path, parent:
 
 
 def test_the_real_checkout_is_copied_whole(tmp_path: Path) -> None:
-    copy = snapshot.take(tmp_path, [REPOSITORY / "task" / "cuboid"])
+    copy = Path(snapshot.take(tmp_path, [REPOSITORY / "task" / "cuboid"]).path)
     for part in ("mapush", "job"):
         wanted = {
             path.relative_to(REPOSITORY)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import List, TextIO
 
 import pytest
-from fake_trainers import experiment, field, listening, run_submit, start_submit
+from fake_trainers import COMPLETES, experiment, field, listening, run_submit, start_submit
 
-from mapush.job.folder import JobFolder, known_jobs
+from mapush.launch.jobs import JobFolder, known_jobs
 
 # A trainer that does what the real one does as far as a launcher sees it.
 TRAINER = """
@@ -32,6 +32,7 @@ lines = ["[11/23/26 18:12:53] INFO Episode: 5/5", *(f"{'':25}{name}" for name in
          ["steps: 40000", "steps_per_second: 41000", "success_rate: 0.41"])]
 run.log.write_text("\\n".join(lines) + "\\n")
 write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, 0, 1))
+finish(run)
 END
 """
 
@@ -95,15 +96,14 @@ def test_without_waiting_the_job_goes_on_in_a_session_of_its_own(
     with patient.open(encoding="utf-8") as lines:
         assert next(lines) == "ready\n"
         place = place_of(tmp_path)
-        assert field(ended.stdout, "job") == place.path.name
-        assert field(ended.stdout, "cancel") == f"kill $(cat {place.path / 'pid'})"
+        assert field(ended.stdout, "job") == place.job_id
+        assert field(ended.stdout, "cancel") == f"kill $(cat {place.path}/pid)"
         assert field(ended.stdout, "follow") == f"tail -F {place.output}"
         assert os.getsid(int(place.process())) != os.getsid(0)
         assert place.is_running()
-        request = place.request()
+        request = place.asked()
         assert request.arguments == ("--root", str(tmp_path), "--seed", "7")
-        assert request.script == Path(request.code) / "task" / "cuboid" / "train.sh"
-        assert Path(request.code).parent == tmp_path / "log" / "submit" / "code"
+        assert Path(request.code.path) == tmp_path / "log" / "submit" / "code" / request.code.hash
         cancel(tmp_path, lines)
 
 
@@ -127,21 +127,21 @@ def test_cancelling_ends_the_job_with_75_and_it_can_be_continued(
     with start_submit(tmp_path, "--wait") as process:
         with patient.open(encoding="utf-8") as lines:
             assert next(lines) == "ready\n"
-            refused = run_submit(tmp_path, "--job-id", place_of(tmp_path).path.name)
+            refused = run_submit(tmp_path, "--job-id", place_of(tmp_path).job_id)
             assert refused.returncode == 2
             assert "is queued or running; wait for its end or cancel it first" in refused.stderr
             cancel(tmp_path, lines)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 75
-    assert "stopped as asked" in err
-    job = place_of(tmp_path).path.name
+    assert "cancelled, with the checkpoint of step 0" in err
+    job = place_of(tmp_path).job_id
     assert f"--job-id {job}" in err
-    experiment(tmp_path, 'echo "again $MAPUSH_JOB_ID"')
+    experiment(tmp_path, f'echo "again $MAPUSH_JOB_ID"\n{COMPLETES}')
     assert run_submit(tmp_path, "--wait", "--job-id", job).returncode == 0
     assert f"again {job}" in place_of(tmp_path).output.read_text(encoding="utf-8")
 
 
-def test_a_host_that_is_killed_is_noticed(patient: Path, tmp_path: Path) -> None:
+def test_a_supervisor_that_is_killed_is_noticed(patient: Path, tmp_path: Path) -> None:
     with start_submit(tmp_path, "--wait") as process, patient.open(encoding="utf-8") as lines:
         assert next(lines) == "ready\n"
         os.kill(int(place_of(tmp_path).process()), signal.SIGKILL)
@@ -175,7 +175,7 @@ echo "$MAPUSH_JOB_ID $2" >> "$MAPUSH_ROOT/seeds"
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_of_several_seeds_no_more_train_at_once_than_asked(at_once: int, tmp_path: Path) -> None:
-    experiment(tmp_path, COUNTED.replace("AT_ONCE", str(at_once)))
+    experiment(tmp_path, COUNTED.replace("AT_ONCE", str(at_once)) + COMPLETES)
     seeds = ["--seeds", "1", "2", "3", "--max-running", str(at_once)]
     ended = run_submit(tmp_path, "--wait", *seeds)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -193,7 +193,8 @@ def test_of_several_seeds_no_more_train_at_once_than_asked(at_once: int, tmp_pat
 def test_a_member_of_several_that_fails_gives_the_exit_code_and_the_others_go_on(
     tmp_path: Path,
 ) -> None:
-    experiment(tmp_path, 'case "$*" in *"--seed 2") echo "mapush: no" >&2; exit 2 ;; esac')
+    refuse = 'case "$*" in *"--seed 2") echo "mapush: no" >&2; exit 2 ;; esac'
+    experiment(tmp_path, f"{refuse}\n{COMPLETES}")
     ended = run_submit(tmp_path, "--wait", "--seeds", "1", "2", "--max-running", "2")
     assert ended.returncode == 2
     assert ended.stderr.count("mapush: ") == 1
@@ -209,7 +210,8 @@ def test_a_job_comes_after_another_if_that_completes(
 ) -> None:
     wait = f'until [ -e "{tmp_path}/go" ]; do sleep 0.02; done'
     note = f'echo "${{@: -1}}" >> "{tmp_path}/trained"'
-    experiment(tmp_path, f'{note}; [ "${{@: -1}}" != 1 ] || {{ {wait}; {first or ":"}; }}')
+    held = f'[ "${{@: -1}}" != 1 ] || {{ {wait}; {first or ":"}; }}'
+    experiment(tmp_path, f"{note}\n{held}\n{COMPLETES}")
     submit_all(tmp_path, "--seed", "1")
     before = place_of(tmp_path)
     with start_submit(tmp_path, "--seed", "2", "--after", before.job_id, "--wait") as process:
@@ -226,7 +228,7 @@ def test_a_job_comes_after_another_if_that_completes(
 def test_editing_the_task_between_two_starts_changes_nothing(tmp_path: Path) -> None:
     end = f'[ -e "{tmp_path}/second" ] || {{ touch "{tmp_path}/second"; exit 75; }}'
     edit = f'echo "echo edited" > "{tmp_path}/task/cuboid/train.sh"'
-    experiment(tmp_path, f"echo original; {edit}; {end}")
+    experiment(tmp_path, f"echo original; {edit}; {end}\n{COMPLETES}")
     submit_all(tmp_path, "--wait")
     said = place_of(tmp_path).output.read_text(encoding="utf-8").splitlines()
     assert said.count("original") == 2
@@ -240,16 +242,11 @@ def test_editing_the_task_between_two_starts_changes_nothing(tmp_path: Path) -> 
         (["--after", "1234"], ["'1234'", "log/submit"]),
         (["--after", "../x"], ["'../x'"]),
         (["--seeds", "1", "2", "--after", "gone"], ["'gone'"]),
-        (["--cluster", "slurm"], ["no sbatch here"]),
     ],
 )
 def test_a_refused_job_leaves_nothing_behind(
-    options: List[str], words: List[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: List[str], words: List[str], tmp_path: Path
 ) -> None:
-    if "slurm" in options:
-        (tmp_path / "bin").mkdir()
-        (tmp_path / "bin" / "bash").symlink_to("/bin/bash")
-        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     experiment(tmp_path, "")
     before = sorted(os.listdir(tmp_path))
     ended = run_submit(tmp_path, *options)
@@ -269,13 +266,13 @@ def test_the_same_run_is_not_sent_off_twice_unless_asked_for(patient: Path, tmp_
         assert refused.returncode == 2
         assert f"the same run is queued or running as {first.job_id}" in refused.stderr
         assert "--again" in refused.stderr
-        assert known_jobs(tmp_path) == [first]
+        assert [place.job_id for place in known_jobs(tmp_path)] == [first.job_id]
         again = run_submit(tmp_path, "--seed", "7", "--again", "--dry-run")
         assert again.returncode == 0
         cancel(tmp_path, lines)
     while first.is_running():
         time.sleep(0.01)
-    experiment(tmp_path, "")
+    experiment(tmp_path, COMPLETES)
     submit_all(tmp_path, "--seed", "7", "--wait")
 
 
@@ -297,6 +294,11 @@ def test_a_submission_returns_within_a_second_and_a_half_without_torch(tmp_path:
         "print('heavy', sorted({'torch', 'mujoco', 'tensorboard', 'numpy'} & set(sys.modules)))\n"
         "sys.exit(code)"
     )
-    ended = run_submit(tmp_path, program=["-c", program])
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert "heavy []" in ended.stdout
+    took: List[float] = []
+    for seed in ("1", "2", "3"):  # another job of this machine may slow one down
+        began = time.monotonic()
+        ended = run_submit(tmp_path, "--seed", seed, program=["-c", program])
+        took.append(time.monotonic() - began)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "heavy []" in ended.stdout
+    assert min(took) < 1.5

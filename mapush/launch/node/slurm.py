@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mapush.errors import MapushError
 
@@ -189,8 +189,12 @@ def living(slurm_ids: Iterable[str]) -> List[str]:
     return [each for each in wanted if each in there]
 
 
-def find_by_script(folder: str) -> Optional[str]:
+def find_by_script(folder: str, known: Sequence[str] = ()) -> Optional[str]:
     """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
+
+    Args:
+        folder: The folder.
+        known: Ids that are not meant: SLURM shows a job that has ended for some minutes.
 
     Raises:
         SlurmError: If SLURM does not answer.
@@ -198,7 +202,8 @@ def find_by_script(folder: str) -> Optional[str]:
     answer = call("squeue", "--me", "--noheader", "--states=all", "--format=%F|%o")
     for line in answer.splitlines():
         number, _, script = line.strip().partition("|")
-        if number.isdigit() and script.startswith(folder.rstrip("/") + "/"):
+        is_there = script.startswith(folder.rstrip("/") + "/")
+        if is_there and number.isdigit() and number not in known:
             return number
     return None
 
