@@ -35,7 +35,7 @@ def test_the_queue_is_read_job_by_job_past_what_a_site_s_wrapper_says(cluster: M
 
 def test_a_silent_slurm_is_an_error_that_says_so(cluster: MadeUpSlurm) -> None:
     cluster.fail("squeue", SILENT)
-    with pytest.raises(SlurmError, match="squeue: .*Unable to contact slurm controller"):
+    with pytest.raises(SlurmError, match=r"squeue: .*Unable to contact slurm controller"):
         in_queue()
 
 
