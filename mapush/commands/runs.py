@@ -17,11 +17,11 @@ def build_parser() -> Parser:
     """The command's options."""
     parser = Parser(
         prog="mapush.runs",
-        description="List the runs, newest first, or act on some. Exit code 0: done; 1: verify "
-        "found damage; 2: the request is wrong.",
+        description="List the runs and the jobs that have none yet, newest first, or act on some "
+        "runs. Exit code 0: done; 1: verify found damage; 2: the request is wrong.",
     )
     add_root(parser)
-    parser.add_argument("--json", action="store_true", help="list the runs as JSON")
+    parser.add_argument("--json", action="store_true", help="list them as JSON, with all figures")
     acts = parser.add_subparsers(dest="act", metavar="{show,verify,prune,export}")
     show = acts.add_parser("show", help="everything about one run")
     show.add_argument("run", metavar="RUN", help=_RUN)

@@ -61,7 +61,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if not options.wait:
         return EXIT_COMPLETE
     try:
-        outcomes = wait(places, submission.root, console)
+        outcomes = wait(places, console)
     except KeyboardInterrupt:
         say("\nthe job goes on; `cancel` above ends it")
         return DETACHED

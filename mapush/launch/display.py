@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
-from mapush.launch.progress import Progress
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
-# What tells a user who waits nothing: a trainer's own progress where it has no terminal, which the
-# bar shows too, and submitit's greetings.
-_LEFT_OUT = re.compile(r" *[\d,]+ / [\d,]+ steps |submitit INFO ")
+_SPEED_SECONDS = 120.0  # over which the time that remains is estimated
+# What `mapush.training.log` says without a terminal: ` 400 / 4,000 steps  1,308 steps/s  ...`.
+_PROGRESS = re.compile(r" *([\d,]{1,30}) / ([\d,]{1,30}) steps  (.*)")
+_LEFT_OUT = "submitit INFO "  # its greetings tell a user nothing
+_RUNNING = "running"
 
 
 class Display:
@@ -29,19 +28,21 @@ class Display:
     def __init__(self, console: Console, labels: Mapping[str, str]) -> None:
         self._console = console
         self._labels = labels if len(labels) > 1 else {}
-        self._shown: Dict[str, Progress] = {}
         self._next_line: Dict[str, float] = {}
         self._status: Dict[str, str] = {}
-        self._bars: Optional[Bars] = None
+        self._figures: Dict[str, str] = {}
+        self._bars: Optional[Progress] = None
         self._tasks: Dict[str, TaskID] = {}
         if console.is_terminal:
-            self._bars = Bars(
-                TextColumn("{task.description}"),
-                BarColumn(),
+            self._bars = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=None),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[figures]}"),
+                TextColumn("{task.fields[figures]}", markup=False),
                 TimeRemainingColumn(),
                 console=console,
+                expand=True,
+                speed_estimate_period=_SPEED_SECONDS,
             )
             for name in labels:
                 label = self._labels.get(name, "training")
@@ -61,10 +62,17 @@ class Display:
         text = f"{self._labels[name]}: {line}" if self._labels else line
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def said(self, name: str, line: str) -> None:
-        """Print a line that a job has said, unless it tells nothing here."""
-        if not _LEFT_OUT.match(line):
-            self.say(name, line)
+    def said(self, name: str, lines: List[str]) -> None:
+        """Show lines that a job has said; of those that tell its progress only the last."""
+        progress = None
+        for line in lines:
+            match = _PROGRESS.fullmatch(line)
+            if match is not None:
+                progress = match
+            elif not line.startswith(_LEFT_OUT):
+                self.say(name, line)
+        if progress is not None:
+            self._show(name, progress)
 
     def status(self, name: str, text: str) -> None:
         """How the scheduler says that a job stands."""
@@ -73,26 +81,22 @@ class Display:
         self._status[name] = text
         if self._bars is None:
             self.say(name, text)
-        elif name not in self._shown:
+        else:
+            figures = self._figures.get(name, text) if text == _RUNNING else text
+            self._bars.update(self._tasks[name], figures=figures)
+
+    def end(self, name: str, text: str) -> None:
+        """Let the bar say how a job ended; elsewhere that is said after all progress."""
+        if self._bars is not None:
             self._bars.update(self._tasks[name], figures=text)
 
-    def show(self, name: str, progress: Progress, last: bool) -> None:
-        """How far a job is."""
-        if progress == self._shown.get(name):
+    def _show(self, name: str, progress: re.Match[str]) -> None:
+        done, total = (int(progress[group].replace(",", "") or 0) for group in (1, 2))
+        if self._bars is not None:
+            self._figures[name] = figures = progress[3]
+            self._bars.update(self._tasks[name], completed=done, total=total, figures=figures)
             return
         now = time.monotonic()
-        if self._bars is not None:
-            self._bars.update(
-                self._tasks[name],
-                completed=progress.update,
-                total=progress.updates,
-                figures=progress.figures(),
-            )
-        elif now >= self._next_line.get(name, 0.0) or last or progress.update == progress.updates:
+        if now >= self._next_line.get(name, 0.0) or done >= total:
             self._next_line[name] = now + _LINE_SECONDS
-            steps = "" if progress.steps is None else f"{progress.steps:>13,.0f} steps"
-            figures = f"{steps}  {progress.figures()}"
-            self.say(name, f"update {progress.update}/{progress.updates}  {figures}")
-        else:
-            return
-        self._shown[name] = progress
+            self.say(name, progress[0])

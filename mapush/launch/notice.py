@@ -6,7 +6,9 @@ import shlex
 from typing import List, Sequence
 
 from mapush.arguments import command_line
+from mapush.errors import EXIT_FAILURE
 from mapush.launch.jobs import JobFolder
+from mapush.launch.node import slurm
 from mapush.launch.node.folder import PROCESS, Outcome
 from mapush.launch.request import SLURM
 from mapush.launch.send import Submission
@@ -41,6 +43,29 @@ def ended(place: JobFolder, outcome: Outcome) -> List[str]:
         f"mapush: {why}",
         f"all that was said is in {place.output}; to resume: {resume_command(place)}",
     ]
+
+
+def gone(place: JobFolder) -> Outcome:
+    """What ended a job of this machine that has no process and no outcome."""
+    why = f"see {place.path}; to resume: {resume_command(place)}"
+    return Outcome(EXIT_FAILURE, f"the process that ran job {place.job_id} is gone", why)
+
+
+def over_on_slurm(place: JobFolder, state: slurm.Job) -> Outcome:
+    """What ended a job that is over, as SLURM says, without an outcome."""
+    known = f"SLURM job {place.slurm_id()} has ended ({state.state}"
+    known += f", {state.reason})" if state.reason else ")"
+    nodes = f" on {state.nodes}" if state.nodes else ""
+    if state.reason == "DependencyNeverSatisfied":
+        why = "the job that it comes after did not complete"
+    elif state.state == "CANCELLED":
+        why = f"it was cancelled; to resume: {resume_command(place)}"
+    elif not place.ledger().starts:
+        root = place.place.parents[2]
+        why = f"it said nothing{nodes}; does that node see {root}, where its log is?"
+    else:
+        why = f"see {place.output}; to resume: {resume_command(place)}"
+    return Outcome(EXIT_FAILURE, known, why)
 
 
 def resume_command(place: JobFolder) -> str:

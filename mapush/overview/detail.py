@@ -15,6 +15,7 @@ from mapush.errors import CheckpointError
 from mapush.evaluation import ledger
 from mapush.overview import facts, tables
 from mapush.overview.interruptions import show_interruptions
+from mapush.overview.standing import Queue, of_run
 from mapush.results import record
 from mapush.results.directory import open_run
 from mapush.results.pins import living_pins
@@ -33,7 +34,8 @@ def show_run(root: Path, name: str) -> None:
     run = open_run(root, name)
     found = run.read()
     entries = facts.entries_of(run)
-    out.print(f"{run.name}: {facts.status_of(run, found)}")
+    status, why = of_run(run, found, Queue())
+    out.print(f"{run.name}: {status}{f' ({facts.plain(why)})' if why else ''}")
     _show_pairs(out, _about(run, found, entries))
     for heading in ("settings", "recipe"):
         values = found.more.get(heading)

@@ -11,7 +11,6 @@ from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.errors import CheckpointError
 from mapush.evaluation import ledger
-from mapush.results import record
 from mapush.results.owner import Living, living
 from mapush.results.record import RunRecord
 from mapush.results.run import RunDirectory
@@ -101,17 +100,6 @@ def trainer_of(run: RunDirectory) -> Optional[Living]:
         StorageError: If the storage does not tell.
     """
     return living(run, now=local_time)
-
-
-def status_of(run: RunDirectory, found: RunRecord) -> str:
-    """The status of a run, with a doubt where no process is behind it.
-
-    Raises:
-        StorageError: If the storage does not tell.
-    """
-    if found.status in (record.RUNNING, record.FINISHING) and trainer_of(run) is None:
-        return f"{found.status} (dead?)"
-    return found.status
 
 
 def human_bytes(count: float) -> str:

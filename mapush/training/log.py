@@ -19,7 +19,7 @@ from mapush.training.events import ScalarWriter, drop_after
 from mapush.training.journal import Journal
 
 _INDENT = " " * 25
-_PLAIN_SECONDS = 10.0  # between two lines where there is no terminal
+_PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
 LOG_NAMES = {
     "reach_target": "reach_target_reward",

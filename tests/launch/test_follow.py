@@ -1,25 +1,25 @@
-"""What a user sees who waits for jobs on SLURM, with SLURM and the clock made up."""
+"""What a user sees who waits for jobs: on SLURM, with it and the clock made up, and here."""
 
 from __future__ import annotations
 
 import io
-import os
 import types
 from pathlib import Path
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 import pytest
-from fake_slurm import ID, SILENT, UNKNOWN, FakeSlurm, shown
-from made_jobs import JOB, make_job, make_run
+from following import ID, JOB, SILENT, MadeUpSlurm, queued, say, sent_job
 from rich.console import Console
 
-from mapush.job import attempts, display, follow
-from mapush.job.folder import JobFolder
-from mapush.job.follow import find_run, wait
-from mapush.job.notice import ended
-from mapush.job.request import SLURM, Outcome
+from mapush.launch import display, follow
+from mapush.launch.display import Display
+from mapush.launch.follow import wait
+from mapush.launch.jobs import LOCK, JobFolder
+from mapush.launch.local import _lock
+from mapush.launch.node.folder import Outcome
+from mapush.launch.notice import ended
+from mapush.training.log import RunLog
 
-ENTRY = "[11/23/26 18:12:53] INFO Episode: {0}/5\n{1}steps: {0}0000\n{1}success_rate: 0.41\n"
 DONE = Outcome(0, "the trainer is done", "")
 
 
@@ -49,11 +49,9 @@ class Clock:
             event()
 
 
-@pytest.fixture(name="fake")
-def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
-    fake = FakeSlurm(tmp_path / "slurm")
-    monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
-    return fake
+@pytest.fixture(name="cluster")
+def made_up_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeUpSlurm:
+    return MadeUpSlurm(tmp_path / "slurm", monkeypatch)
 
 
 @pytest.fixture(name="clock")
@@ -61,34 +59,28 @@ def made_up_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def on_slurm(root: Path, *arguments: str, slurm_id: str = ID, **fields: Any) -> JobFolder:
-    place = make_job(root, "exit 0", *arguments, cluster=SLURM, **fields)
-    place.write_slurm_id(slurm_id)
-    return place
-
-
 def follow_to_the_end(
-    root: Path, *places: JobFolder, terminal: bool = False
-) -> Tuple[List[Outcome], str]:
+    *places: JobFolder, terminal: bool = False, width: int = 120
+) -> Tuple[List[Outcome], List[str]]:
     out = io.StringIO()
-    console = Console(file=out, width=120, force_terminal=terminal, color_system=None)
-    outcomes = wait(places, root, console)
-    return [outcomes[place.job_id] for place in places], out.getvalue()
+    console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
+    outcomes = wait(places, console)
+    return [outcomes[place.job_id] for place in places], out.getvalue().splitlines()
 
 
 def test_a_job_is_shown_from_the_queue_to_its_end(
-    fake: FakeSlurm, clock: Clock, tmp_path: Path
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
 ) -> None:
-    place = on_slurm(tmp_path)
-    fake.answer("show", shown("PENDING", reason="Resources"))
-    clock.at(3, lambda: fake.answer("show", shown("PENDING", reason="Priority", started="Unknown")))
-    clock.at(6, lambda: fake.answer("show", shown("RUNNING")))
+    place = sent_job(tmp_path, slurm_id=ID)
+    cluster.queue("site: be nice", queued("PENDING", "Resources"), queued(slurm_id="9"))
+    clock.at(3, lambda: cluster.queue(queued("PENDING", "Priority", start="N/A")))
+    clock.at(6, lambda: cluster.queue(queued("RUNNING")))
     clock.at(9, lambda: place.output.write_text("submitit INFO hello\n one line\nhalf"))
     clock.at(12, lambda: place.output.write_text("submitit INFO hello\n one line\nhalf of it\n"))
     clock.at(15, lambda: place.write_outcome(DONE))
-    (outcome,), out = follow_to_the_end(tmp_path, place)
+    (outcome,), lines = follow_to_the_end(place)
     assert outcome == DONE
-    assert out.splitlines() == [
+    assert lines == [
         "queued (Resources, to start about 11-23 20:43)",
         "queued (Priority)",
         "running",
@@ -97,60 +89,127 @@ def test_a_job_is_shown_from_the_queue_to_its_end(
     ]
 
 
-def test_progress_and_results_are_shown_as_they_come(
-    fake: FakeSlurm, clock: Clock, tmp_path: Path
+def test_results_are_told_once_and_the_last_words_before_the_end(
+    clock: Clock, tmp_path: Path
 ) -> None:
-    place = on_slurm(tmp_path)
+    place = sent_job(tmp_path)
+    with _lock(place):
+        clock.at(3, lambda: place.run_link.symlink_to(tmp_path / "results" / "11-23-18_cuboid"))
+        clock.at(9, lambda: place.output.write_text("complete, and no line's end"))
+        clock.at(9, lambda: place.write_outcome(DONE))
+        _, lines = follow_to_the_end(place)
+    assert lines == [
+        f"results   {tmp_path}/results/11-23-18_cuboid",
+        "complete, and no line's end",
+    ]
 
-    def train(update: int) -> None:
-        run = find_run(tmp_path, JOB, 0) or make_run(tmp_path)
-        with run.log.open("a") as log:
-            log.write(ENTRY.format(update, " " * 25))
 
-    for update in range(1, 6):
-        clock.at(4 * update, lambda update=update: train(update))
-    clock.at(30, lambda: place.write_outcome(DONE))
-    _, out = follow_to_the_end(tmp_path, place)
-    lines = out.splitlines()
-    assert lines[:2] == ["running", f"results   {tmp_path}/results/11-23-18_cuboid"]
-    # At most every 10 s, and the last one in any case.
-    assert [line.split()[1] for line in lines[2:]] == ["1/5", "3/5", "5/5"]
-    assert "50,000 steps  success 0.410" in lines[-1]
+def test_progress_is_printed_every_ten_seconds_and_at_the_end(clock: Clock, tmp_path: Path) -> None:
+    place = sent_job(tmp_path)
+    line = "{:>13,} / 5,000 steps  1,308 steps/s  success 0.410"
+    for number in range(1, 11):
+        clock.at(4 * number, lambda n=number: say(place, line.format(500 * n)))
+    clock.at(41, lambda: say(place, "5,000 steps are reached"))
+    clock.at(42, lambda: place.write_outcome(DONE))
+    _, lines = follow_to_the_end(place)
+    steps = (500, 2_000, 3_500, 5_000)
+    assert lines == [*map(line.format, steps), "5,000 steps are reached"]
+
+
+def test_of_what_an_earlier_submission_said_of_its_progress_only_the_last_is_shown(
+    clock: Clock, tmp_path: Path
+) -> None:
+    place = sent_job(tmp_path)
+    say(place, " 100 / 900 steps  3 steps/s", "it stopped", " 500 / 900 steps  3 steps/s")
+    clock.at(1, lambda: place.write_outcome(DONE))
+    _, lines = follow_to_the_end(place)
+    assert lines == ["it stopped", " 500 / 900 steps  3 steps/s"]
+
+
+def test_what_the_trainer_says_without_a_terminal_moves_the_bar(
+    clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = sent_job(tmp_path)
+    log = RunLog(tmp_path / "log.txt", None, total=1_000_000, updates=5)
+    log.say("a [bold]line[/bold]")
+    log.update(4, 800_000, {"speed": {"steps_per_second": 41_000, "success_rate": 0.41}})
+    log.close()
+    place.output.write_text(capsys.readouterr().out)
+    clock.at(5, lambda: place.write_outcome(DONE))
+    seen: List[str] = []
+    clock.at(3, lambda: seen.append(place.output.read_text()))
+    _, lines = follow_to_the_end(place, terminal=True)
+    shown = "\n".join(lines)
+    assert "800,000 / 1,000,000 steps" in seen[0]
+    assert "800,000 / 1,000,000 steps" not in shown  # the bar says it
+    assert "a [bold]line[/bold]" in shown  # no markup of ours
+    assert "training" in lines[-2]
+    assert "80%" in lines[-2]
+    assert "the trainer is done" in lines[-2]
+
+
+PROGRESS = " 400 / 900 steps  1,308 steps/s  success 0.000"
+
+
+@pytest.mark.parametrize(
+    ("events", "shown"),
+    [
+        ((), "starting"),
+        (("queued (Priority)",), "queued (Priority)"),
+        (("running",), "running"),
+        ((PROGRESS, "queued (BeginTime)"), "queued (BeginTime)"),
+        ((PROGRESS, "queued (BeginTime)", "running"), "1,308 steps/s  success 0.000"),
+        (("queued (BeginTime)", PROGRESS), "1,308 steps/s  success 0.000"),
+    ],
+)
+def test_the_bar_says_how_slurm_has_the_job_unless_it_runs(
+    events: Sequence[str], shown: str
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=120, force_terminal=True, color_system=None)
+    with Display(console, {JOB: "cuboid"}) as bars:
+        for event in events:
+            if event == PROGRESS:
+                bars.said(JOB, [event])
+            else:
+                bars.status(JOB, event)
+    assert shown in out.getvalue().splitlines()[-2]
 
 
 ENDS = {
-    "vanished": (UNKNOWN, 1, ["has ended (GONE)", "job.log", f"--job-id {JOB}"]),
-    "cancelled": (shown("CANCELLED"), 1, ["ended (CANCELLED)", "cancelled; to go on, submit with"]),
-    "cancelled while queued": (shown("CANCELLED"), 0, ["it was cancelled; to go on"]),
-    "failed": (shown("FAILED", reason="NonZeroExitCode"), 1, ["(FAILED, NonZeroExitCode)", "see "]),
-    "timed out": (shown("TIMEOUT", reason="TimeLimit"), 1, ["(TIMEOUT, TimeLimit)"]),
+    "vanished": (None, 1, ["has ended (GONE)", "job.log", f"--job-id {JOB}"]),
+    "cancelled": (("CANCELLED",), 1, ["ended (CANCELLED)", "cancelled; to resume: "]),
+    "cancelled while queued": (("CANCELLED",), 0, ["it was cancelled; to resume: "]),
+    "failed": (("FAILED", "NonZeroExitCode"), 1, ["(FAILED, NonZeroExitCode)", "see "]),
+    "timed out": (("TIMEOUT", "TimeLimit"), 1, ["(TIMEOUT, TimeLimit)"]),
     "never started": (
-        shown("FAILED", reason="JobLaunchFailure"),
+        ("FAILED", "JobLaunchFailure"),
         0,
         ["(FAILED, JobLaunchFailure)", "it said nothing on n1; does that node see {root}, where"],
     ),
     "predecessor failed": (
-        shown("CANCELLED", reason="DependencyNeverSatisfied"),
+        ("CANCELLED", "DependencyNeverSatisfied"),
         0,
         ["the job that it comes after did not complete"],
     ),
 }
 
 
-@pytest.mark.parametrize(("answer", "starts", "words"), ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize(("over", "starts", "words"), ENDS.values(), ids=ENDS)
 def test_a_job_that_ends_without_an_outcome_fails_and_it_is_said_why(
-    answer: Tuple[int, str],
+    over: Tuple[str, ...],
     starts: int,
     words: Sequence[str],
-    fake: FakeSlurm,
+    cluster: MadeUpSlurm,
     clock: Clock,
     tmp_path: Path,
 ) -> None:
-    place = on_slurm(tmp_path)
+    place = sent_job(tmp_path, slurm_id=ID)
     for _ in range(starts):
-        attempts.append_start(place.attempts, "n1", 0)
-    clock.at(5, lambda: fake.answer("show", answer))
-    (outcome,), _ = follow_to_the_end(tmp_path, place)
+        place.note("start", node="n1")
+    cluster.queue(queued())
+    clock.at(5, lambda: cluster.over(*over) if over else cluster.queue())
+    (outcome,), _ = follow_to_the_end(place)
     assert outcome.exit_code == 1
     line, way_on = ended(place, outcome)
     assert line.startswith(f"mapush: SLURM job {ID} has ended (")
@@ -161,98 +220,110 @@ def test_a_job_that_ends_without_an_outcome_fails_and_it_is_said_why(
     assert 15 <= clock.seconds <= 20
 
 
-def test_an_outcome_that_comes_late_counts(fake: FakeSlurm, clock: Clock, tmp_path: Path) -> None:
-    place = on_slurm(tmp_path)
-    fake.answer("show", shown("COMPLETED"))
+def test_an_outcome_that_comes_late_counts(
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
+) -> None:
+    place = sent_job(tmp_path, slurm_id=ID)
+    cluster.over("COMPLETED")
     clock.at(8, lambda: place.write_outcome(DONE))
-    (outcome,), _ = follow_to_the_end(tmp_path, place)
+    (outcome,), _ = follow_to_the_end(place)
     assert outcome == DONE
 
 
-def test_a_requeued_job_is_followed_on(fake: FakeSlurm, clock: Clock, tmp_path: Path) -> None:
-    place = on_slurm(tmp_path)
-    clock.at(5, lambda: fake.answer("show", shown("COMPLETING", 1)))
-    clock.at(10, lambda: fake.answer("show", shown("PENDING", 1, "BeginTime")))
-    clock.at(40, lambda: fake.answer("show", shown("RUNNING", 1)))
+def test_a_requeued_job_is_followed_on(cluster: MadeUpSlurm, clock: Clock, tmp_path: Path) -> None:
+    place = sent_job(tmp_path, slurm_id=ID)
+    cluster.queue(queued())
+    clock.at(5, lambda: cluster.queue(queued("COMPLETING")))
+    clock.at(10, lambda: cluster.queue(queued("PENDING", "BeginTime")))
+    clock.at(40, lambda: cluster.queue(queued()))
     # Somebody brings back a job that was over already.
-    clock.at(50, lambda: fake.answer("show", shown("NODE_FAIL", 1)))
-    clock.at(58, lambda: fake.answer("show", shown("RUNNING", 2)))
+    clock.at(50, lambda: cluster.over("NODE_FAIL"))
+    clock.at(58, lambda: cluster.queue(queued()))
     clock.at(70, lambda: place.write_outcome(DONE))
-    (outcome,), out = follow_to_the_end(tmp_path, place)
+    (outcome,), lines = follow_to_the_end(place)
     assert outcome == DONE
-    assert [line.split()[0] for line in out.splitlines()] == [
+    assert [line.split()[0] for line in lines] == [
         *("running", "completing", "queued", "running", "node_fail", "running")
     ]
 
 
-def test_a_slurm_that_is_silent_for_a_while_ends_nothing(
-    fake: FakeSlurm, clock: Clock, tmp_path: Path
+def test_a_job_that_a_site_s_squeue_does_not_show_yet_is_no_fault(
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
 ) -> None:
-    place = on_slurm(tmp_path)
-    clock.at(5, lambda: fake.answer("show", SILENT))
-    clock.at(300, lambda: fake.answer("show", shown()))
-    clock.at(310, lambda: place.write_outcome(DONE))
-    (outcome,), out = follow_to_the_end(tmp_path, place)
+    place = sent_job(tmp_path, slurm_id=ID)
+    cluster.over("PENDING", "Priority")
+    clock.at(40, lambda: place.write_outcome(DONE))
+    (outcome,), lines = follow_to_the_end(place)
     assert outcome == DONE
-    lines = out.splitlines()
+    assert lines == ["queued (Priority, to start about 11-23 20:43)"]
+
+
+@pytest.mark.parametrize("command", ["squeue", "scontrol"])
+def test_a_slurm_that_is_silent_for_a_while_ends_nothing(
+    command: str, cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
+) -> None:
+    place = sent_job(tmp_path, slurm_id=ID)
+    cluster.queue(queued())
+
+    def fall_silent() -> None:
+        cluster.queue()
+        cluster.fail(command, SILENT)
+
+    clock.at(5, fall_silent)
+    clock.at(300, lambda: cluster.queue(queued()))
+    clock.at(310, lambda: place.write_outcome(DONE))
+    (outcome,), lines = follow_to_the_end(place)
+    assert outcome == DONE
     assert len(lines) == 3
+    assert lines[::2] == ["running", "running"]
     assert "Unable to contact slurm controller" in lines[1]
-    # SLURM is not asked more often than every 2 s.
-    assert len(fake.calls("scontrol")) <= clock.seconds / 2 + 1
+
+
+def test_slurm_is_asked_one_question_for_all_jobs_and_seldom(
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
+) -> None:
+    ids = [f"{ID}_{index}" for index in range(20)]
+    places = [sent_job(tmp_path, job_id=f"{JOB}_{each}", slurm_id=each) for each in ids]
+    cluster.queue(*(queued(slurm_id=each) for each in ids))
+    for place in places:
+        clock.at(20, lambda place=place: place.write_outcome(DONE))
+    follow_to_the_end(*places)
+    assert len(cluster.calls("squeue")) <= clock.seconds / 2 + 1
+    assert not cluster.calls("scontrol")
 
 
 def test_several_jobs_are_told_apart_by_experiment_and_seed(
-    fake: FakeSlurm, clock: Clock, tmp_path: Path
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
 ) -> None:
     places = [
-        on_slurm(tmp_path, "--seed", seed, slurm_id=f"{ID}_{seed}", job_id=f"{JOB}_{seed}")
+        sent_job(tmp_path, "--seed", seed, slurm_id=f"{ID}_{seed}", job_id=f"{JOB}_{seed}")
         for seed in "12"
     ]
+    cluster.queue(*(queued(slurm_id=f"{ID}_{seed}") for seed in "12"))
     for place in places:
-        place.output.write_text(f"{place.job_id} speaks\n")
+        say(place, f"{place.job_id} speaks", " 10 / 20 steps  1 steps/s")
     clock.at(5, lambda: places[1].write_outcome(Outcome(2, "the trainer refused the request", "")))
     clock.at(9, lambda: places[0].write_outcome(DONE))
-    outcomes, out = follow_to_the_end(tmp_path, *places)
+    outcomes, lines = follow_to_the_end(*places)
     assert [outcome.exit_code for outcome in outcomes] == [0, 2]
-    assert f"cuboid seed 1: {JOB}_1 speaks\n" in out
-    assert f"cuboid seed 2: {JOB}_2 speaks\n" in out
-
-
-def test_on_a_terminal_there_is_a_bar_and_what_is_said_beside_it(
-    fake: FakeSlurm, clock: Clock, tmp_path: Path
-) -> None:
-    place = on_slurm(tmp_path)
-    run = make_run(tmp_path)
-    run.log.write_text(ENTRY.format(4, " " * 25))
-    place.output.write_text("a [bold]line[/bold]\n 10,000 / 50,000 steps  41,000 steps/s\n")
-    clock.at(5, lambda: place.write_outcome(DONE))
-    _, out = follow_to_the_end(tmp_path, place, terminal=True)
-    assert "a [bold]line[/bold]" in out  # no markup of ours
-    assert "training" in out
-    assert "80%" in out
-    assert "success 0.410" in out
-    assert "10,000 / 50,000" not in out  # the bar says it
-    assert f"results   {run.results}" in out
+    for seed in "12":
+        assert f"cuboid seed {seed}: {JOB}_{seed} speaks" in lines
+        assert f"cuboid seed {seed}:  10 / 20 steps  1 steps/s" in lines
 
 
 def test_a_local_job_whose_process_is_gone_or_never_came_is_noticed(
     clock: Clock, tmp_path: Path
 ) -> None:
-    place = make_job(tmp_path)
-    (outcome,), _ = follow_to_the_end(tmp_path, place)
+    place = sent_job(tmp_path)
+    (outcome,), _ = follow_to_the_end(place)
     assert clock.seconds > 60
     assert outcome.reason == f"the process that ran job {JOB} is gone"
     assert f"--job-id {JOB}" in outcome.message
-    with place.hold():
+    with _lock(place):
         clock.at(clock.seconds + 100, lambda: place.write_outcome(DONE))
-        (outcome,), _ = follow_to_the_end(tmp_path, place)
+        (outcome,), _ = follow_to_the_end(place)
     assert outcome == DONE
-
-
-def test_a_run_is_waited_for_as_long_as_asked(clock: Clock, tmp_path: Path) -> None:
-    clock.at(3, lambda: make_run(tmp_path))
-    assert find_run(tmp_path, JOB, patience=0) is None
-    assert find_run(tmp_path, JOB, patience=2) is None
-    found = find_run(tmp_path, JOB, patience=5)
-    assert found is not None
-    assert found.name == "11-23-18_cuboid"
+    (tmp_path / place.path / "outcome.json").unlink()
+    assert (place.place / LOCK).exists()
+    (outcome,), _ = follow_to_the_end(place)
+    assert outcome.exit_code == 1

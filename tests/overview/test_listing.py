@@ -37,13 +37,13 @@ def test_runs_are_listed_newest_first_in_aligned_columns(
     assert main(["--root", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     heading, second, first = lines
-    assert heading.split() == "run exp status steps success saved started owner".split()
+    assert heading.split() == "run exp seed status steps success saved started job".split()
     assert second.startswith("10-28-19_cuboid")
     assert first.startswith("10-28-18_cuboid")
     assert "60,000 / 100,000" in first
     assert "0.250" in first
-    assert "job 77@" in second
-    for name in ("exp", "status", "started", "owner"):
+    assert second.endswith(" 77")
+    for name in ("exp", "status", "started", "job"):
         at = heading.index(name)
         assert {line[at - 2 : at] for line in lines} == {"  "}
         assert all(line[at] != " " for line in lines)
