@@ -37,6 +37,7 @@ def main(words: Optional[List[str]] = None) -> int:
     ):
         print(f"--seed {draft['index']}, from the index in the array")  # noqa: T201
         arguments = (*arguments, "--seed", str(draft["index"]))
+    check_root(Path(draft["root"]), for_sbatch=False)
     place = JobFolder(Path(draft["folder"]))
     request = _request(draft, place, own.exp, arguments)
     place.write_slurm_id(draft["slurm_id"])

@@ -8,6 +8,7 @@ from typing import List, Sequence, Tuple
 
 from mapush.arguments import given
 from mapush.errors import RequestError
+from mapush.files import check_path
 from mapush.launch.send import Member
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.name import check_plain
@@ -52,12 +53,9 @@ def check_root(root: Path, for_sbatch: bool) -> None:
     Raises:
         RequestError: If it is such a one.
     """
-    text = str(root)
-    why = ""
+    text, why = str(check_path("--root", root)), ""
     if ":" in text:
         why = "Python cannot import from a path with a colon, and the job's code lies there"
-    elif not text.isprintable():
-        why = "a job's paths are written in lines of text, which cannot hold this one"
     elif "%" in text or (for_sbatch and "\\" in text):
         why = "SLURM and submitit take % and \\ in a path for signs of their own"
     if why:
