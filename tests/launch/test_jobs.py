@@ -155,6 +155,7 @@ def test_many_at_once_get_different_folders(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     for taker in takers:
+        assert taker.stdin is not None
         taker.stdin.write("go\n")
         taker.stdin.flush()
     taken = [name for taker in takers for name in taker.communicate(timeout=60)[0].split()]
