@@ -45,6 +45,9 @@ class Supervisor:
         self._signals = signals
         self._environment = environment
         self._node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+        self._ended: List[Attempt] = []
+        with contextlib.suppress(OSError):
+            self._ended = folder.ledger().ended
         policy = request["profile"]
         self._policy = Policy(
             policy["max_failures"],
@@ -116,8 +119,13 @@ class Supervisor:
         if standing == CANCELLED:
             found = if_cancelled
         said = self._folder.last_words(begin)
-        with _tolerated("the end of the trainer"):
+        self._ended.append(attempt)
+        try:
             self._folder.note("end", code=code, step=attempt.step)
+        except OSError as error:
+            # The next start will not know of this one, so it must not come at once.
+            say(f"the end of the trainer could not be written down: {error}")
+            found = found._replace(wait=max(found.wait, self._policy.failure_wait))
         say(f"start {self._count()}: {found.reason}: {found.action.value}")
         if found.action is Action.RESTART:
             standing = self._place.again(found.wait)
@@ -134,10 +142,7 @@ class Supervisor:
         return found.exit_code
 
     def _decide(self, attempt: Attempt, cancelled: bool) -> Verdict:
-        before: List[Attempt] = []
-        with contextlib.suppress(OSError):
-            before = self._folder.ledger().ended
-        return verdict.decide([*before, attempt], cancelled, self._policy)
+        return verdict.decide([*self._ended, attempt], cancelled, self._policy)
 
     def _count(self) -> int:
         try:
