@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 from mapush.diagnosis.finding import Finding
 from mapush.diagnosis.question import Question
-from mapush.job.profile import Profile
+from mapush.launch.profile import Profile, load_profile
 from mapush.training.space import Space
 
 
 def question(root: Path, profile: Any = None, **changes: Any) -> Question:
     fields = {
         "root": root,
-        "profile": profile or Profile.model_validate({}),
+        "profile": profile or load_profile(None, {}),
         "cluster": "local",
         "gpus": 0,
         "simulator": "mujoco",
+        "learner": "native",
+        "device": "auto",
+        "num_envs": 20,
         "space": Space(written=10_000_000, needed=2_000_000, checkpoints=30, kept=5),
         "checkpoint_bytes": 300_000,
     }
@@ -25,8 +28,12 @@ def question(root: Path, profile: Any = None, **changes: Any) -> Question:
 
 
 def profile(**fields: Any) -> Profile:
-    return Profile.model_validate(fields)
+    return load_profile(None, fields)
 
 
-def named(findings: List[Finding], name: str) -> List[Finding]:
-    return [finding for finding in findings if finding.name == name]
+def levels(findings: List[Finding]) -> Dict[str, str]:
+    return {finding.name: finding.level for finding in findings}
+
+
+def said(finding: Finding) -> str:
+    return f"{finding.what} {finding.cost} {finding.fix}"
