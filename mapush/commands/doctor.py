@@ -12,7 +12,6 @@ from mapush.diagnosis.examine import examine
 from mapush.diagnosis.finding import losses
 from mapush.diagnosis.question import Question
 from mapush.diagnosis.report import as_json, show
-from mapush.diagnosis.storage import checkpoint_bytes, space_of_a_run
 from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, RequestError
 from mapush.launch.node import slurm
 from mapush.launch.profile import DEFAULT, load_profile
@@ -105,18 +104,13 @@ def _question(options: argparse.Namespace) -> Question:
         image = str(Path(profile.container).absolute())
         profile = profile.model_copy(update={"container": image})
     settings = build_settings({"exp": "doctor", "exp_name": "doctor", **given(options, Settings)})
-    recipe = build_recipe(settings.recipe, given(options, Recipe))
     return Question(
         root=options.root.absolute(),
         profile=profile,
         cluster=cluster,
         gpus=options.gpus,
-        simulator=settings.sim,
-        learner=settings.learner,
-        device=settings.device,
-        num_envs=settings.num_envs,
-        space=space_of_a_run(settings, recipe),
-        checkpoint_bytes=checkpoint_bytes(settings.num_envs, recipe.hidden_size),
+        settings=settings,
+        recipe=build_recipe(settings.recipe, given(options, Recipe)),
         runs=options.runs,
         on_node=options.on_node,
         node_seconds=options.node_wait,

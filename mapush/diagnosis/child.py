@@ -72,7 +72,8 @@ class Child:
             what = f"as it is set here the trainer's Python fails: {_why(answer)}"
             fix = f"unset {variable}, or set it in a set-up line of the profile"
             found.append(Finding("environment", variable, LOSS, what, _NO_TRAINER, fix))
-        has_fault = line or variable or _has_ended(answer)
+            return found
+        has_fault = line or _has_ended(answer)
         return found if has_fault else [*found, *self._python(answer)]
 
     def _finding(self, name: str, level: str, what: str, cost: str = "", fix: str = "") -> Finding:
@@ -101,7 +102,8 @@ class Child:
     def _lines_that_fail(self, answer: Answer, line: str) -> Iterator[Finding]:
         name = "set-up lines"
         if _has_ended(answer):
-            what = f"{line!r} ends the shell before the trainer is started"
+            what = f"{line!r} ends" if line else "something in the lines or the shell's start ends"
+            what = f"{what} the shell before the trainer is started"
             yield self._finding(name, LOSS, what, _NO_TRAINER, _FIX_LINE)
         elif line:
             what = f"after {line!r} the trainer's Python fails: {_why(answer)}"
@@ -145,14 +147,9 @@ class Child:
             yield self._gpus(said["gpus"])
 
     def _packages(self, said: Mapping[str, Any]) -> Finding:
-        fix = f"install them for {said['executable']}, or name another with --python"
-        missing = [self._wanted["modules"][module] for module in said["missing"]]
-        if missing:
-            cost = "the trainer ends with exit code 2 at its start"
-            what = f"missing: {', '.join(missing)}"
-            return self._finding("packages", LOSS, what, cost, fix)
-        if said["errors"]:
-            what = f"cannot be imported: {_why_not(said)}"
+        if said["missing"] or said["errors"]:
+            fix = f"install them for {said['executable']}, or name another with --python"
+            what = f"cannot be imported: {_why_not(dict(said, refusal=''))}"
             return self._finding("packages", LOSS, what, "the trainer fails at its start", fix)
         shown = [f"{module} {version}" for module, version in said["found"].items() if version]
         return self._finding("packages", OK, f"can be imported: {', '.join(shown)}")
@@ -195,7 +192,7 @@ def _why(answer: Answer) -> str:
 
 
 def _why_not(said: Mapping[str, Any]) -> str:
-    wrong = [f"no {module}" for module in said.get("missing", ())]
+    wrong = [f"{package} is missing" for package in said.get("missing", ())]
     wrong += [f"{module} ({why})" for module, why in said.get("errors", {}).items()]
     return one_line(", ".join([*wrong, said.get("refusal", "")]).strip(", "))
 

@@ -67,12 +67,8 @@ def judge_interruptions(
     ]
 
 
-def preemption(config: Record, partition: Record, qos: Optional[Record]) -> Tuple[str, int]:
-    """What happens to a job that another one displaces, and its seconds of grace.
-
-    Returns:
-        `OFF`, `REQUEUE`, `CANCEL`, `SUSPEND`, or empty if it cannot be told; GraceTime.
-    """
+def _mode(config: Record, partition: Record, qos: Optional[Record]) -> Tuple[str, int]:
+    """How a job is preempted, `OFF` if not, empty if that cannot be told; and its GraceTime."""
     kind = config.get("PreemptType", "preempt/none")
     if kind == "preempt/none":
         return OFF, 0
@@ -90,7 +86,7 @@ def preemption(config: Record, partition: Record, qos: Optional[Record]) -> Tupl
 def _preemption(
     config: Record, partition: Record, profile: Profile, qos: Optional[Record], slow: float
 ) -> Finding:
-    mode, grace = preemption(config, partition, qos)
+    mode, grace = _mode(config, partition, qos)
     kill = max(_number(config.get("KillWait")), _LEAST_KILL_WAIT)
     there, needed = grace + kill, max(CHECKPOINT_SECONDS, slow) + _JUDGED_AND_REQUEUED
     time = (
@@ -111,17 +107,11 @@ def _preemption(
         fix = "name it with --qos, where sacctmgr is there"
     elif there < needed:
         level, what = LOSS, f"PreemptMode={mode}: {time}"
-        cost = (
-            "a preempted job is killed before its checkpoint is durable: back to the last "
-            "periodic one each time"
-        )
+        cost = "each preemption takes the run back to its last periodic checkpoint"
         fix = "put --root on faster storage, or ask for a longer GraceTime"
     elif mode == CANCEL and grace == 0 and profile.requeue:
         level, what = WARNING, f"PreemptMode=CANCEL without GraceTime: {time}"
-        cost = (
-            "the job is requeued only if that works out within these seconds, also on a busy "
-            "cluster; else it waits for a person, with its checkpoint"
-        )
+        cost = "a job that is not requeued within these seconds waits for a person"
         fix = "a partition with GraceTime or PreemptMode=REQUEUE"
     name = f"preemption in {partition.get('PartitionName', '?')}"
     return Finding(SECTION, name, level, what, cost, fix)
@@ -182,10 +172,8 @@ def _lead(limit: int, lead: int) -> Finding:
     level, cost, fix = OK, "", ""
     if lead + _EARLY >= limit:
         level, what = LOSS, f"{what}; SLURM may be {_EARLY} s early with it"
-        cost, fix = (
-            "each start may be stopped as it begins, and the run never ends",
-            "a longer --time",
-        )
+        cost = "each start may be stopped as it begins, and the run never ends"
+        fix = "a longer --time"
     elif lead < _ADVISED_LEAD:
         level, what = NOTE, f"{what}; SLURM looks every 30 s only"
         cost = "if the signal comes too late, TERM and the seconds before KILL have to do"

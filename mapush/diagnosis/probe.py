@@ -29,7 +29,7 @@ if __name__ == "__main__":
             __import__(module)
         except Exception as error:  # noqa: BLE001
             if str(error).endswith(("'" + module + "'", "named " + module)):
-                missing.append(module)
+                missing.append(package)
             else:
                 errors[module] = type(error).__name__ + ": " + str(error)
             continue

@@ -9,8 +9,9 @@ from typing import Any, Dict
 
 from mapush.launch.profile import PROJECT, Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+from mapush.learner.recipe import Recipe
 from mapush.simulator import uses_gpu
-from mapush.training.space import Space
+from mapush.training.settings import Settings
 
 # What a trainer imports: modules with their packages, and those of a simulator or learner.
 _MODULES = {
@@ -30,15 +31,10 @@ class Question:
     cluster: str
     """`slurm` or `local`."""
     gpus: int
-    simulator: str
-    learner: str
-    device: str
-    num_envs: int
-    space: Space
-    """What one run will write."""
-    checkpoint_bytes: int
+    settings: Settings
+    recipe: Recipe
     runs: int = 1
-    """How many such runs."""
+    """How many such runs are to fit."""
     on_node: bool = False
     """Whether a small job may be run on a compute node."""
     node_seconds: float = 60.0
@@ -54,14 +50,14 @@ class Question:
 
     def wanted(self, gpus: int) -> Dict[str, Any]:
         """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
-        modules = {**_MODULES, **_MORE.get(self.simulator, {}), **_MORE.get(self.learner, {})}
+        simulator, learner = self.settings.sim, self.settings.learner
         return {
-            "modules": modules,
-            "simulator": self.simulator,
-            "envs": self.num_envs,
+            "modules": {**_MODULES, **_MORE.get(simulator, {}), **_MORE.get(learner, {})},
+            "simulator": simulator,
+            "envs": self.settings.num_envs,
             "gpus": gpus,
-            "uses_gpu": uses_gpu(self.simulator),
-            "python": [3, 10] if "mujoco" in modules else [3, 8],
+            "uses_gpu": uses_gpu(simulator),
+            "python": [3, 10] if simulator == "mujoco" else [3, 8],
         }
 
     def request(self, gpus: int, code: Path = PROJECT) -> JobRequest:

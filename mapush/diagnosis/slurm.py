@@ -98,20 +98,17 @@ def _commands() -> List[Finding]:
 
 
 def _version() -> Finding:
-    tried = "mapush knows {}.{:02} to {}.{:02}".format(*_OLDEST, *_NEWEST)
-    cost = "what it prints may not be understood"
     try:
         said = slurm.call("sbatch", "--version")
     except slurm.SlurmError as error:
         said = str(error)
     match = _VERSION.search(said)
-    if match is None:
-        what = f"answers, and `sbatch --version` says {one_line(said)!r}"
-        return Finding(SECTION, "controller", NOTE, f"{what}; {tried}", cost)
-    what = f"answers, {match[0]}"
-    if _OLDEST <= (int(match[1]), int(match[2])) <= _NEWEST:
+    what = f"answers, {match[0] if match else 'and sbatch --version says ' + one_line(said)}"
+    if match and _OLDEST <= (int(match[1]), int(match[2])) <= _NEWEST:
         return Finding(SECTION, "controller", OK, what)
-    return Finding(SECTION, "controller", NOTE, f"{what}; {tried}", cost)
+    tried = "{}.{:02} to {}.{:02}".format(*_OLDEST, *_NEWEST)
+    cost = "what it prints may not be understood"
+    return Finding(SECTION, "controller", NOTE, f"{what}; mapush knows {tried}", cost)
 
 
 def _admission(question: Question) -> Finding:

@@ -32,8 +32,6 @@ _PLAIN_BYTES = 45_000
 _PER_WIDTH = 450
 _PER_WIDTH_SQUARED = 24
 _PER_ENVIRONMENT = 680
-_FILES_OF_A_RUN = 50
-_FILES_OF_A_CHECKPOINT = 3
 
 
 def checkpoint_bytes(num_envs: int, hidden_size: int) -> int:
@@ -82,11 +80,11 @@ def try_storage(question: Question) -> Tuple[List[Finding], float]:
     if question.place != question.root:
         what = f"{question.root}: is not there yet and will be made"
         found.append(Finding(SECTION, "root", OK, what))
-    kept, runs = question.space.kept + 2, question.runs
-    files = runs * (_FILES_OF_A_RUN + _FILES_OF_A_CHECKPOINT * kept)
-    numbers = (question.checkpoint_bytes, question.space.needed * runs, files)
+    settings, recipe = question.settings, question.recipe
+    size = checkpoint_bytes(settings.num_envs, recipe.hidden_size)
+    needed = space_of_a_run(settings, recipe).needed * question.runs
     for place in places_of(question):
-        words = ["-m", "mapush.diagnosis.trials", str(place), *map(str, numbers)]
+        words = ["-m", "mapush.diagnosis.trials", str(place), str(size), str(needed)]
         answer = ask([sys.executable, *words], _SECONDS, directory=str(PROJECT))
         found += [Finding(*json.loads(line)) for line in answer.out.splitlines()]
         if not answer.is_good:

@@ -1,7 +1,7 @@
 """Tries on a real directory what mapush asks of a file system, and judges what happened.
 
 A process of its own, since a dead file server may block it beyond any signal: `python -m
-mapush.diagnosis.trials DIRECTORY CHECKPOINT_BYTES NEEDED_BYTES FILES` prints findings as JSON.
+mapush.diagnosis.trials DIRECTORY CHECKPOINT_BYTES NEEDED_BYTES` prints findings as JSON.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Calls:
 
 
 def try_all(
-    place: Path, checkpoint_bytes: int, needed: int, files: int, calls: Calls = Calls()
+    place: Path, checkpoint_bytes: int, needed: int, calls: Calls = Calls()
 ) -> Iterator[Finding]:
     """Try everything, in a hidden directory that is gone afterwards.
 
@@ -50,7 +50,6 @@ def try_all(
         place: A directory.
         checkpoint_bytes: The size of one checkpoint.
         needed: Bytes that the runs need at once, at the most.
-        files: As many of them.
         calls: The system calls.
     """
     trial = place / f".mapush-doctor-{secrets.token_hex(4)}"
@@ -67,7 +66,7 @@ def try_all(
             ("exclusive hard links", lambda: _links(trial, calls)),
             ("modification times", lambda: _heartbeat(trial, calls)),
             ("durable writes", lambda: _checkpoints(trial, checkpoint_bytes, calls)),
-            ("space", lambda: _space(place, needed, files)),
+            ("space", lambda: _space(place, needed)),
             ("quota", lambda: _quota(trial, needed, calls)),
         ):
             try:
@@ -146,15 +145,11 @@ def _checkpoints(trial: Path, size: int, calls: Calls) -> Finding:
     return Finding(SECTION, "durable writes", WARNING, what, cost, fix, slowest)
 
 
-def _space(place: Path, needed: int, files: int) -> Finding:
-    """Compare what is free with what is needed, bytes and files."""
-    free, statistics = free_bytes(place), os.statvfs(place)
+def _space(place: Path, needed: int) -> Finding:
+    """Compare what is free with what is needed."""
+    free = free_bytes(place)
     what = f"{place}: {_shown(free)} free, {_shown(needed)} needed at a time"
     fix = f"free some space, keep less with --keep, or {_ELSEWHERE}"
-    # Some file systems have no limit of files and show 0 of 0.
-    if statistics.f_files and statistics.f_favail < files:
-        what = f"{place}: {statistics.f_favail:,} more files fit, {files:,} are needed"
-        return Finding(SECTION, "space", LOSS, what, "the run stops when none is left", fix)
     if free < needed:
         return Finding(SECTION, "space", LOSS, what, "the run stops when the disk is full", fix)
     if free < 2 * needed:
@@ -192,7 +187,6 @@ def _shown(size: int) -> str:
 
 
 if __name__ == "__main__":
-    size, wanted, count = map(int, sys.argv[2:])
-    for each in try_all(Path(sys.argv[1]), size, wanted, count):
+    for each in try_all(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
         sys.stdout.write(json.dumps(each) + "\n")
         sys.stdout.flush()

@@ -137,7 +137,11 @@ def test_a_directory_for_temporary_files_that_is_none_is_warned_of(
 @pytest.mark.parametrize(
     ("wanted", "name", "words"),
     [
-        ({"modules": {"mapush_nosuch": "no-such"}}, "packages", ["missing: no-such"]),
+        (
+            {"modules": {"mapush_nosuch": "no-such"}},
+            "packages",
+            ["cannot be imported: no-such is missing"],
+        ),
         ({"python": [3, 99]}, "Python", ["needs Python 3.99"]),
         ({"simulator": "isaacgym"}, "simulator", ["isaacgym is not installed"]),
     ],

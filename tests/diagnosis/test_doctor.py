@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from mapush import doctor
 from mapush.diagnosis.finding import LEVELS, LOSS, NOTE, OK, WARNING, Finding
+from mapush.diagnosis.question import _MODULES, _MORE
 from mapush.diagnosis.report import verdict
 from mapush.errors import MapushError
 from tests.diagnosis.fakes import Fakes
@@ -140,6 +142,14 @@ def test_what_a_login_node_lacks_the_nodes_need_not_lack(
     found = json.loads(capsys.readouterr().out)["findings"]
     (python,) = [f for f in found if f["name"] == "Python"]
     assert (python["section"], python["level"]) == ("node", LOSS)
+
+
+def test_the_packages_are_those_of_the_project() -> None:
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    required = re.findall(r'"([a-z]+)>=', text.partition("dependencies")[2].partition("]")[0])
+    assert sorted([*_MODULES.values(), "submitit"]) == sorted(required)  # that starts a trainer
+    for packages in _MORE.values():
+        assert all(re.search(rf'"{package}[>=]=', text) for package in packages.values())
 
 
 def test_verdicts() -> None:

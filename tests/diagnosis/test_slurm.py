@@ -46,7 +46,7 @@ def test_a_sound_cluster_is_all_right(fakes: Fakes, tmp_path: Path) -> None:
         ("echo slurm 20.02.3", NOTE, "mapush knows 20.11 to 25.05"),
         ("echo slurm 25.11.0", NOTE, "mapush knows"),
         ("echo welcome to ACME; echo slurm 22.05.8", OK, "22.05.8"),
-        ("echo ACME batch 3", NOTE, "'ACME batch 3'"),
+        ("echo ACME batch 3", NOTE, "says ACME batch 3; mapush knows"),
         ("echo no >&2; exit 1", NOTE, "no"),
     ],
 )

@@ -12,9 +12,14 @@ import pytest
 from mapush.diagnosis import trials
 from mapush.diagnosis.ask import Answer
 from mapush.diagnosis.finding import LOSS, NOTE, OK, WARNING, Finding, losses
-from mapush.diagnosis.storage import checkpoint_bytes, judge_kind, judge_kinds, try_storage
+from mapush.diagnosis.storage import (
+    checkpoint_bytes,
+    judge_kind,
+    judge_kinds,
+    space_of_a_run,
+    try_storage,
+)
 from mapush.diagnosis.trials import Calls, try_all
-from mapush.training.space import Space
 from tests.diagnosis.questions import levels, question
 from tests.support import run_train
 
@@ -22,8 +27,8 @@ MB = 1_000_000
 TRIALS = ("exclusive mkdir", "exclusive hard links", "modification times", "durable writes")
 
 
-def tried(place: Path, calls: Calls, needed: int = MB, files: int = 10) -> Dict[str, Finding]:
-    found = {f.name: f for f in try_all(place, 10_000, needed, files, calls)}
+def tried(place: Path, calls: Calls, needed: int = MB) -> Dict[str, Finding]:
+    found = {finding.name: finding for finding in try_all(place, 10_000, needed, calls)}
     assert list(place.iterdir()) == []
     return found
 
@@ -111,19 +116,17 @@ def test_only_so_much_is_written_to_see_a_quota(
     assert (quota.level, "1 MB of 5 MB written" in quota.what) == (NOTE, True)
 
 
-@pytest.mark.parametrize(("needed", "files"), [(10**20, 1), (1, 10**12)])
-def test_a_disk_that_would_be_full_is_a_loss_and_not_filled(
-    needed: int, files: int, tmp_path: Path
-) -> None:
-    found = tried(tmp_path, Calls(), needed, files)
+def test_a_disk_that_would_be_full_is_a_loss_and_not_filled(tmp_path: Path) -> None:
+    found = tried(tmp_path, Calls(), needed=10**20)
     assert found["space"].level == LOSS
     assert "quota" not in found
 
 
 def test_space_is_for_all_runs(tmp_path: Path) -> None:
-    asked = question(tmp_path, space=Space(0, 10**18, 5, 5), runs=100)
+    asked = question(tmp_path, settings={"keep": "all", "train_timesteps": 10**10}, runs=1000)
     found = {finding.name: finding for finding in try_storage(asked)[0]}
-    assert "100,000,000,000.0 GB needed" in found["space"].what
+    one = space_of_a_run(asked.settings, asked.recipe).needed
+    assert f"{1000 * one / 1e9:,.1f} GB needed" in found["space"].what
 
 
 def test_a_root_that_cannot_be_written_is_one_finding() -> None:
