@@ -67,7 +67,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     skip = [name for name in Settings.__dataclass_fields__ if name not in _OF_SPACE]
-    space = parser.add_argument_group("what a run will write", "As of mapush.train.")
+    space = parser.add_argument_group("what a run trains and writes", "As of mapush.train.")
     add_fields(space, Settings, skip)
     skip = [name for name in Recipe.__dataclass_fields__ if name not in _OF_SPACE]
     add_fields(space, Recipe, skip)

@@ -86,7 +86,8 @@ def try_storage(question: Question) -> Tuple[List[Finding], float]:
     for place in places_of(question):
         words = ["-m", "mapush.diagnosis.trials", str(place), str(size), str(needed)]
         answer = ask([sys.executable, *words], _SECONDS, directory=str(PROJECT))
-        found += [Finding(*json.loads(line)) for line in answer.out.splitlines()]
+        lines = [line for line in answer.out.splitlines() if line.startswith("[")]
+        found += [Finding(*json.loads(line)) for line in lines]
         if not answer.is_good:
             what = f"{place}: {answer.complaint}"
             found.append(Finding(SECTION, "root", LOSS, what, "a run hangs or ends", _ELSEWHERE))

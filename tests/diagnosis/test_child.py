@@ -50,6 +50,7 @@ def test_a_line_that_works_is_said_to(line: str, tmp_path: Path) -> None:
     [
         ({"setup": ["A=1", "exit 7", "B=1"]}, LOSS, ["'exit 7'", "ends the shell"]),
         ({"setup": ["exit"]}, LOSS, ["'exit'"]),
+        ({"setup": ["A=1", "exit"], "python": "/nosuch"}, LOSS, ["'exit'"]),
         ({"setup": ["set -e", "A=1", "false"]}, LOSS, ["'false' ends"]),
         ({"setup": ["set -u", 'echo "$NOSUCH"']}, LOSS, ["echo", "ends"]),
         ({"setup": ["exec sleep 0"]}, LOSS, ["'exec sleep 0'", "says nothing"]),

@@ -56,6 +56,8 @@ def test_the_trainer_s_python_is_tried_in_the_environment_that_a_job_has(
     given = {"PYTHONHOME": "/nosuch", "BASH_ENV": start, "LD_LIBRARY_PATH": "/nosuch"}
     for name, value in {**given, "SLURM_MEM_PER_CPU": "5", "MAPUSH_CODE": "/c"}.items():
         monkeypatch.setenv(name, value)
+    # srun itself is not to be changed by them.
+    fakes.answer("srun", f'[ -z "${{BASH_ENV-}}${{LD_LIBRARY_PATH-}}" ] || exit 9\n{STEP}')
     seen = tmp_path / "seen"
     setup = (f"unset PYTHONHOME; env >{seen}", "exit 7")
     found = {finding.name: finding for finding in examine(tmp_path, True, setup=setup)}
