@@ -12,19 +12,18 @@ from mapush.diagnosis.examine import examine
 from mapush.diagnosis.finding import losses
 from mapush.diagnosis.question import Question
 from mapush.diagnosis.report import as_json, show
-from mapush.diagnosis.space import checkpoint_bytes, space_of_a_run
 from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, RequestError
-from mapush.job import slurm
-from mapush.job.profile import load_profile
-from mapush.job.profile_options import add_profile, profile_changes
-from mapush.job.request import LOCAL, SLURM
+from mapush.launch.node import slurm
+from mapush.launch.profile import DEFAULT, load_profile
+from mapush.launch.profile_options import add_profile, profile_changes
+from mapush.launch.request import LOCAL, SLURM
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.overview.tables import screen
 from mapush.training.settings import Settings, build_settings
 
 # Options of the trainer on which it depends what is written and what must be installed.
 _OF_SPACE = (
-    *("sim", "recipe", "num_envs", "train_timesteps", "save_freq", "keep"),
+    *("sim", "learner", "device", "recipe", "num_envs", "train_timesteps", "save_freq", "keep"),
     *("hidden_size", "hold", "decisions"),
 )
 _RUNS = 100_000
@@ -36,7 +35,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="mapush.doctor",
         description="Say what on this machine or cluster would make a job fail or lose work, what "
-        "it would cost, and how to mend it. Files are tried in a hidden directory under --root, "
+        "it would cost, and how to fix it. Files are tried in a hidden directory under --root, "
         "which is gone afterwards. Exit code 0: nothing would; 1: something would; 2: the request "
         "is wrong.",
         epilog=NUMBERS,
@@ -68,7 +67,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     skip = [name for name in Settings.__dataclass_fields__ if name not in _OF_SPACE]
-    space = parser.add_argument_group("what a run will write", "As of mapush.train.")
+    space = parser.add_argument_group("what a run trains and writes", "As of mapush.train.")
     add_fields(space, Settings, skip)
     skip = [name for name in Recipe.__dataclass_fields__ if name not in _OF_SPACE]
     add_fields(space, Recipe, skip)
@@ -97,23 +96,21 @@ def _question(options: argparse.Namespace) -> Question:
         raise RequestError(f"--node-wait {options.node_wait}: must be from 1 to 3600 seconds")
     cluster = options.cluster
     if cluster == "auto":
-        cluster = SLURM if slurm.is_there() else LOCAL
+        cluster = SLURM if slurm.find("sbatch") is not None else LOCAL
     if options.on_node and cluster != SLURM:
         raise RequestError("--on-node: jobs run on this machine, there is no node to look from")
-    profile = load_profile(options.profile, profile_changes(options))
+    profile = load_profile(options.profile or DEFAULT, profile_changes(options))
     if profile.container and Path(profile.container).exists():
         image = str(Path(profile.container).absolute())
         profile = profile.model_copy(update={"container": image})
     settings = build_settings({"exp": "doctor", "exp_name": "doctor", **given(options, Settings)})
-    recipe = build_recipe(settings.recipe, given(options, Recipe))
     return Question(
         root=options.root.absolute(),
         profile=profile,
         cluster=cluster,
         gpus=options.gpus,
-        simulator=settings.sim,
-        space=space_of_a_run(settings, recipe),
-        checkpoint_bytes=checkpoint_bytes(settings.num_envs, recipe.hidden_size),
+        settings=settings,
+        recipe=build_recipe(settings.recipe, given(options, Recipe)),
         runs=options.runs,
         on_node=options.on_node,
         node_seconds=options.node_wait,

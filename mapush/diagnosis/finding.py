@@ -1,9 +1,6 @@
-"""What a check has found."""
+"""What a check has found. Python 3.6, since a compute node's own Python makes some."""
 
-from __future__ import annotations
-
-import dataclasses
-from typing import List, Sequence
+from typing import List, NamedTuple, Sequence
 
 OK = "ok"
 NOTE = "note"
@@ -14,8 +11,7 @@ LEVELS = (OK, NOTE, WARNING, LOSS)
 lose work."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that was looked at."""
 
     section: str
@@ -26,8 +22,10 @@ class Finding:
     """What it is, in one line."""
     cost: str = ""
     """What it would cost a run; empty where nothing."""
-    mend: str = ""
+    fix: str = ""
     """What to do about it; empty where nothing."""
+    seconds: float = 0.0
+    """What it takes, where that was measured."""
 
     @property
     def title(self) -> str:
@@ -38,9 +36,3 @@ class Finding:
 def losses(findings: Sequence[Finding]) -> List[Finding]:
     """Those with which a run would fail or lose work."""
     return [finding for finding in findings if finding.level == LOSS]
-
-
-def one_line(text: str, length: int = 300) -> str:
-    """What a program or a file says, fit to be printed."""
-    words = "".join(each if each.isprintable() else " " for each in text).split()
-    return " ".join(words)[:length]

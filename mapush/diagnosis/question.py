@@ -5,10 +5,20 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any, Dict
 
-from mapush.diagnosis.gpu import Wanted
-from mapush.job.profile import Profile
-from mapush.training.space import Space
+from mapush.launch.profile import PROJECT, Profile
+from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+from mapush.learner.recipe import Recipe
+from mapush.simulator import uses_gpu
+from mapush.training.settings import Settings
+
+# What a trainer imports: modules with their packages, and those of a simulator or learner.
+_MODULES = {
+    **{name: name for name in ("filelock", "numpy", "pydantic", "rich", "tensorboard", "torch")},
+    "yaml": "pyyaml",
+}
+_MORE = {"mujoco": {"mjbatch": "mjbatch", "mujoco": "mujoco"}, "openrl": {"openrl": "openrl"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +31,10 @@ class Question:
     cluster: str
     """`slurm` or `local`."""
     gpus: int
-    simulator: str
-    space: Space
-    """What one run will write."""
-    checkpoint_bytes: int
+    settings: Settings
+    recipe: Recipe
     runs: int = 1
-    """How many such runs."""
+    """How many such runs are to fit."""
     on_node: bool = False
     """Whether a small job may be run on a compute node."""
     node_seconds: float = 60.0
@@ -40,16 +48,34 @@ class Question:
                 return path
         return Path("/")
 
-    @property
-    def python(self) -> str:
-        """The Python that runs the trainer where no container does."""
-        return self.profile.python or sys.executable
+    def wanted(self, gpus: int) -> Dict[str, Any]:
+        """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
+        simulator, learner = self.settings.sim, self.settings.learner
+        return {
+            "modules": {**_MODULES, **_MORE.get(simulator, {}), **_MORE.get(learner, {})},
+            "simulator": simulator,
+            "envs": self.settings.num_envs,
+            "gpus": gpus,
+            "uses_gpu": uses_gpu(simulator),
+            "python": [3, 10] if simulator == "mujoco" else [3, 8],
+        }
 
-    @property
-    def code(self) -> Path:
-        """The project's directory, which a job would get a copy of."""
-        return Path(__file__).resolve().parents[2]
+    def request(self, gpus: int, code: Path = PROJECT) -> JobRequest:
+        """The job as `mapush.submit` would write it down.
 
-    def gpus_wanted(self, is_here: bool) -> Wanted:
-        """What it asks for, to be looked for where jobs run or elsewhere."""
-        return Wanted(self.gpus, self.simulator, is_here, bool(self.profile.container))
+        Args:
+            gpus: How many it has; none where it is only looked at from a login node.
+            code: The copy of the code that it runs.
+        """
+        return JobRequest(
+            job_id="doctor",
+            submitted="",
+            cluster=LOCAL if self.cluster == LOCAL else SLURM,
+            exp="doctor",
+            arguments=(),
+            root=str(self.place),
+            code=CodeCopy(path=str(code)),
+            python=self.profile.python or sys.executable,
+            gpus=gpus,
+            profile=self.profile,
+        )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import List, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from mapush.diagnosis.finding import LEVELS, LOSS, NOTE, OK, WARNING, Finding, losses, one_line
+from mapush.diagnosis.ask import one_line
+from mapush.diagnosis.finding import LEVELS, LOSS, NOTE, OK, WARNING, Finding, losses
 from mapush.diagnosis.question import Question
 
 _STYLES = {OK: "green", NOTE: "cyan", WARNING: "yellow", LOSS: "bold red"}
@@ -57,7 +57,7 @@ def as_json(question: Question, findings: Sequence[Finding]) -> str:
         "cluster": question.cluster,
         "loses_work": bool(losses(findings)),
         "verdict": verdict(findings),
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "findings": [finding._asdict() for finding in findings],
     }
     return json.dumps(content, indent=2)
 
@@ -68,7 +68,7 @@ def _lines(finding: Finding, width: int) -> List[Text]:
     head.append(f"  {finding.name.ljust(width)}  {one_line(finding.what, _LENGTH)}")
     lines = [head]
     margin = " " * (_LEVEL_WIDTH + 4)
-    for word, text in (("costs", finding.cost), ("mend", finding.mend)):
+    for word, text in (("costs", finding.cost), ("fix", finding.fix)):
         if text:
             lines.append(Text(f"{margin}{word.ljust(5)}  {one_line(text, _LENGTH)}"))
     return lines

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, List
+from types import MappingProxyType
+from typing import Any, Dict, List, Mapping
 
 from mapush.diagnosis.finding import Finding
 from mapush.diagnosis.question import Question
-from mapush.job.profile import Profile
-from mapush.training.space import Space
+from mapush.launch.profile import Profile, load_profile
+from mapush.learner.recipe import build_recipe
+from mapush.training.settings import build_settings
 
 
-def question(root: Path, profile: Any = None, **changes: Any) -> Question:
+def question(
+    root: Path,
+    profile: Any = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    **changes: Any,
+) -> Question:
     fields = {
         "root": root,
-        "profile": profile or Profile.model_validate({}),
+        "profile": profile or load_profile(None, {}),
         "cluster": "local",
         "gpus": 0,
-        "simulator": "mujoco",
-        "space": Space(written=10_000_000, needed=2_000_000, checkpoints=30, kept=5),
-        "checkpoint_bytes": 300_000,
+        "settings": build_settings({"exp": "doctor", "exp_name": "doctor", **settings}),
+        "recipe": build_recipe("default", {}),
     }
     return Question(**{**fields, **changes})
 
 
 def profile(**fields: Any) -> Profile:
-    return Profile.model_validate(fields)
+    return load_profile(None, fields)
 
 
-def named(findings: List[Finding], name: str) -> List[Finding]:
-    return [finding for finding in findings if finding.name == name]
+def levels(findings: List[Finding]) -> Dict[str, str]:
+    return {finding.name: finding.level for finding in findings}
+
+
+def said(finding: Finding) -> str:
+    return f"{finding.what} {finding.cost} {finding.fix}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,51 +13,52 @@ import pytest
 
 from mapush import doctor
 from mapush.diagnosis.finding import LEVELS, LOSS, NOTE, OK, WARNING, Finding
+from mapush.diagnosis.question import _MODULES, _MORE
 from mapush.diagnosis.report import verdict
 from mapush.errors import MapushError
+from tests.diagnosis.fakes import Fakes
 from tests.support import PROJECT
 
 
-def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mapush.doctor", "--cluster", "local", *options],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer that needs no package, whose import would take seconds."""
+    monkeypatch.setattr("mapush.diagnosis.question._MODULES", {"json": "json"})
+    monkeypatch.setattr("mapush.diagnosis.question._MORE", {})
 
 
 def test_a_sound_machine_is_told_so_by_section_and_nothing_is_left(tmp_path: Path) -> None:
-    done = run("--root", str(tmp_path))
+    words = [sys.executable, "-m", "mapush.doctor", "--cluster", "local", "--root", str(tmp_path)]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[-1].startswith("verdict: nothing found")
-    for section in ("storage", "machine", "container"):
+    for section in ("environment", "machine", "storage"):
         assert section in lines
     assert "\x1b" not in done.stdout
+    assert any(line.split()[:2] == ["ok", "packages"] and "torch" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_would_lose_work_ends_with_1_and_says_cost_and_mend(tmp_path: Path) -> None:
-    done = run("--root", "/proc/mapush")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    lines = done.stdout.splitlines()
+@pytest.mark.usefixtures("light")
+def test_what_would_lose_work_ends_with_1_and_says_cost_and_fix(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert doctor.main(["--cluster", "local", "--root", "/proc/mapush"]) == 1
+    lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("verdict: a run would fail or lose work: storage: root")
     (at,) = [number for number, line in enumerate(lines) if line.split()[:2] == ["loss", "root"]]
     assert lines[at + 1].split()[0] == "costs"
-    assert lines[at + 2].split()[0] == "mend"
+    assert lines[at + 2].split()[0] == "fix"
 
 
-def test_json_is_for_programs(tmp_path: Path) -> None:
-    done = run("--root", str(tmp_path), "--json")
-    content: Dict[str, Any] = json.loads(done.stdout)
-    assert (done.returncode, content["loses_work"]) == (0, False)
+@pytest.mark.usefixtures("light")
+def test_json_is_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.main(["--cluster", "local", "--root", str(tmp_path), "--json"]) == 0
+    content: Dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert content["loses_work"] is False
     for finding in content["findings"]:
-        assert set(finding) == {"section", "name", "level", "what", "cost", "mend"}
+        assert set(finding) == {"section", "name", "level", "what", "cost", "fix", "seconds"}
         assert finding["level"] in LEVELS
         assert finding["level"] in (OK, NOTE) or finding["cost"]
 
@@ -88,19 +89,67 @@ def test_a_wrong_request_is_one_line_and_ends_with_2(options: str, words: List[s
         assert word in str(caught.value)
 
 
+@pytest.mark.usefixtures("light")
 def test_slurm_that_is_asked_for_and_not_there_is_a_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    for tool in ("bash", "env"):
-        (tmp_path / "bin" / tool).symlink_to(f"/usr/bin/{tool}")
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("mapush.launch.node.slurm._PLACES", ())
     assert doctor.main(["--cluster", "slurm", "--root", str(tmp_path), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["findings"]
-    assert {f["name"]: f["level"] for f in found if f["section"] == "slurm"} == {
-        **dict.fromkeys(("sbatch", "scontrol", "srun", "squeue"), LOSS),
-        "scancel": WARNING,
-    }
+    commands = ("sbatch", "srun", "scontrol", "squeue", "scancel")
+    slurm = {f["name"]: f["level"] for f in found if f["section"] == "slurm"}
+    assert slurm == dict.fromkeys(commands, LOSS)
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(
+    ("options", "level", "words"),
+    [
+        ("--gpus 1", NOTE, "--sim mujoco runs on the CPU"),
+        ("--sim isaacgym", LOSS, "--sim isaacgym runs on a GPU, and none is asked for"),
+        ("--sim isaacgym --device cpu", "", ""),
+        ("--sim isaacgym --gpus 1", "", ""),
+    ],
+)
+def test_what_a_simulator_does_with_a_gpu_is_told(
+    options: str,
+    level: str,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    doctor.main(["--cluster", "local", "--root", str(tmp_path), "--json", *options.split()])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    told = [(f["level"], words in f["what"]) for f in found if f["section"] == "job"]
+    assert told == ([(level, True)] if level else [])
+
+
+@pytest.mark.usefixtures("light")
+def test_what_a_login_node_lacks_the_nodes_need_not_lack(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in Fakes(tmp_path).environment().items():
+        monkeypatch.setenv(name, value)
+    root = tmp_path / "root"
+    words = ["--cluster", "slurm", "--root", str(root), "--json", "--python", "/nosuch"]
+    doctor.main(words)
+    found = json.loads(capsys.readouterr().out)["findings"]
+    (python,) = [f for f in found if f["name"] == "Python"]
+    assert (python["section"], python["level"]) == ("machine", WARNING)
+    assert "--on-node looks there" in python["cost"]
+    doctor.main([*words, "--on-node"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    (python,) = [f for f in found if f["name"] == "Python"]
+    assert (python["section"], python["level"]) == ("node", LOSS)
+
+
+def test_the_packages_are_those_of_the_project() -> None:
+    text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    required = re.findall(r'"([a-z]+)>=', text.partition("dependencies")[2].partition("]")[0])
+    assert sorted([*_MODULES.values(), "submitit"]) == sorted(required)  # that starts a trainer
+    for packages in _MORE.values():
+        assert all(re.search(rf'"{package}[>=]=', text) for package in packages.values())
 
 
 def test_verdicts() -> None:

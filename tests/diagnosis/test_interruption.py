@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 import pytest
 
 from mapush.diagnosis.finding import LOSS, NOTE, OK, WARNING
-from mapush.diagnosis.interruption import judge_interruptions
-from mapush.diagnosis.scontrol import records, settings
-from tests.diagnosis.questions import named, profile
+from mapush.diagnosis.interruption import exit_codes, judge_interruptions, records, settings
+from tests.diagnosis.questions import profile, said
 from tests.diagnosis.recorded import CONFIG, PARTITIONS, changed
 
 LOW, LOWNG = records(PARTITIONS)
@@ -32,23 +31,17 @@ def test_the_recorded_cluster_costs_a_run_nothing() -> None:
         ({"PreemptType": "preempt/none"}, {}, {}, PREEMPTION, OK, ["not preempted"]),
         ({}, {"PreemptMode": "CANCEL"}, {}, PREEMPTION, OK, ["mapush requeues"]),
         ({}, {"PreemptMode": "CANCEL", "GraceTime": "0"}, {}, PREEMPTION, WARNING, ["CANCEL"]),
-        ({}, {"PreemptMode": "SUSPEND"}, {}, PREEMPTION, NOTE, ["goes on"]),
-        ({}, {"PreemptMode": "GANG,SUSPEND"}, {}, PREEMPTION, NOTE, ["goes on"]),
+        ({}, {"PreemptMode": "SUSPEND"}, {}, PREEMPTION, NOTE, ["resumed"]),
+        ({}, {"PreemptMode": "GANG,SUSPEND"}, {}, PREEMPTION, NOTE, ["resumed"]),
         ({"PreemptType": "preempt/qos"}, {}, {}, PREEMPTION, NOTE, ["--qos"]),
         ({}, {}, {"requeue": False}, PREEMPTION, OK, ["ends with its checkpoint"]),
         ({}, {}, {"requeue": False}, "requeue", WARNING, ["--requeue true"]),
         ({"JobRequeue": "0"}, {}, {}, "requeue", OK, ["JobRequeue=0"]),
-        ({"AuthInfo": "(null)"}, {}, {}, "requeue", OK, ["120 s"]),
-        ({}, {}, {}, "requeue", OK, ["5 s"]),
         ({"RequeueExit": "70-80"}, {}, {}, "RequeueExit", WARNING, ["75"]),
         ({"RequeueExitHold": "1"}, {}, {}, "RequeueExitHold", WARNING, ["holds", "1"]),
-        ({"SlurmctldParameters": "(null)"}, {}, {}, "signal of a preemption", OK, ["TERM"]),
-        ({}, {}, {"signal": "USR1"}, "signal of a preemption", OK, ["USR1"]),
         ({"ProctrackType": "proctrack/linuxproc"}, {}, {}, "processes", WARNING, ["cgroup"]),
         ({}, {"MaxTime": "12:00:00"}, {}, LIMIT, LOSS, ["MaxTime=12:00:00", "--time 12:00:00"]),
-        ({}, {"MaxTime": "12:00:00"}, {"time": "720"}, LIMIT, OK, ["12:00:00"]),
-        ({}, {}, {"time": "2"}, LEAD, LOSS, ["never ends", "--time"]),
-        ({}, {}, {"time": "6"}, LEAD, WARNING, ["25 %"]),
+        ({}, {}, {"time": "2", "signal_lead": 70}, LEAD, LOSS, ["never ends", "--time"]),
         ({}, {}, {"time": "60", "signal_lead": 30}, LEAD, NOTE, ["30 s", "60 or more"]),
         ({}, {}, {"time": "60"}, LEAD, OK, ["90 s"]),
     ],
@@ -64,10 +57,10 @@ def test_each_way_of_a_cluster_is_judged(
     findings = judge_interruptions(
         changed(settings(CONFIG), **config), changed(LOW, **partition), profile(**fields)
     )
-    (finding,) = named(findings, name)
+    (finding,) = [finding for finding in findings if finding.name == name]
     assert finding.level == level
     for word in words:
-        assert word in f"{finding.what} {finding.cost} {finding.mend}"
+        assert word in said(finding)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +76,46 @@ def test_preemption_by_quality_of_service_goes_by_that_one(
     qos: Optional[Dict[str, str]], level: str, word: str
 ) -> None:
     config = changed(settings(CONFIG), PreemptType="preempt/qos")
-    (finding,) = named(judge_interruptions(config, LOW, profile(), qos), PREEMPTION)
-    assert finding.level == level
-    assert word in f"{finding.what} {finding.cost} {finding.mend}"
+    finding = judge_interruptions(config, LOW, profile(), qos)[0]
+    assert (finding.name, finding.level) == (PREEMPTION, level)
+    assert word in said(finding)
 
 
 @pytest.mark.parametrize(("slow", "level"), [(0.1, OK), (3.9, OK), (4.5, LOSS), (60.0, LOSS)])
 def test_a_storage_too_slow_for_the_seconds_before_kill_loses_work(slow: float, level: str) -> None:
-    (finding,) = named(
-        judge_interruptions(settings(CONFIG), LOWNG, profile(), slow=slow), "preemption in lowng"
-    )
-    assert finding.level == level
+    finding = judge_interruptions(settings(CONFIG), LOWNG, profile(), slow=slow)[0]
+    assert (finding.name, finding.level) == ("preemption in lowng", level)
+
+
+def test_a_time_limit_within_that_of_the_partition_is_not_mentioned() -> None:
+    partition = changed(LOW, MaxTime="12:00:00")
+    found = judge_interruptions(settings(CONFIG), partition, profile(time="720"))
+    assert LIMIT not in {finding.name for finding in found}
+
+
+def test_settings_are_read_line_by_line_and_an_empty_one_takes_no_other_s_place() -> None:
+    found = settings(CONFIG)
+    assert found["KillWait"] == "5 sec"
+    assert found["PowerPlugin"] == ""
+    assert found["PreemptMode"] == "REQUEUE"
+    assert "RequeueExit" not in found  # (null)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "\x00\x01", "a=b " * 10_000, "State = x = y"])
+def test_any_text_is_read_without_a_fault(text: str) -> None:
+    settings(text)
+    records(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("1-3,75", {1, 2, 3, 75}),
+        ("75", {75}),
+        ("", set()),
+        ("x-,-", set()),
+        ("254-255", {254, 255}),
+    ],
+)
+def test_lists_of_exit_codes(text: str, codes: Set[int]) -> None:
+    assert exit_codes(text) == codes
