@@ -30,6 +30,9 @@ def slurm_time(hours: float) -> str:
 TIMED_OUT = {"started": slurm_time(-2), "limit": "01:00:00", "reason": "TimeLimit"}
 
 
+QUIET = shown()
+
+
 @dataclasses.dataclass
 class Case:
     """An end of the trainer, what SLURM says of the job then, and what must come of it."""
@@ -45,7 +48,7 @@ class Case:
     show: Tuple[Answer, ...] = (shown(),)
     """After the first answer, at the start, which is `start`."""
     requeue: Tuple[Answer, ...] = ()
-    start: Answer = shown()
+    start: Answer = QUIET
     steps: Tuple[int, ...] = (1000,)
     complete: bool = False
     says: str = ""
