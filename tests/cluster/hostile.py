@@ -212,8 +212,9 @@ class _Inside:
             "own=${own:-$SLURM_JOB_ID}\n"
             f"{requeue if site.requeued else ':'}\n"
             f"cd {shlex.quote(str(PROJECT))}\n"
-            f"{shlex.join(command)} >{shlex.quote(str(self._place / 'said'))} 2>&1\n"
-            f"echo $? >{shlex.quote(str(done))}.new && mv {shlex.quote(str(done))}.new {shlex.quote(str(done))}\n"
+            f"here={shlex.quote(str(self._place))}\n"
+            f'{shlex.join(command)} >"$here/said" 2>&1\n'
+            'echo $? >"$here/new" && mv "$here/new" "$here/done"\n'
         )
         options = ["--parsable", "--output=/dev/null", "--requeue", self._constraint, *site.parent]
         number = self._cluster.run("sbatch", *options, str(script)).strip()

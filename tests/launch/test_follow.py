@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, List, Sequence, Tuple
 
 import pytest
+from filelock import FileLock
 from following import ID, JOB, SILENT, MadeUpSlurm, queued, say, sent_job
 from rich.console import Console
 
@@ -15,7 +16,6 @@ from mapush.launch import display, follow
 from mapush.launch.display import Display
 from mapush.launch.follow import wait
 from mapush.launch.jobs import LOCK, JobFolder
-from mapush.launch.local import _lock
 from mapush.launch.node.folder import Outcome
 from mapush.launch.notice import ended
 from mapush.training.log import RunLog
@@ -93,7 +93,7 @@ def test_results_are_told_once_and_the_last_words_before_the_end(
     clock: Clock, tmp_path: Path
 ) -> None:
     place = sent_job(tmp_path)
-    with _lock(place):
+    with FileLock(place.place / LOCK):
         clock.at(3, lambda: place.run_link.symlink_to(tmp_path / "results" / "11-23-18_cuboid"))
         clock.at(9, lambda: place.output.write_text("complete, and no line's end"))
         clock.at(9, lambda: place.write_outcome(DONE))
@@ -319,7 +319,7 @@ def test_a_local_job_whose_process_is_gone_or_never_came_is_noticed(
     assert clock.seconds > 60
     assert outcome.reason == f"the process that ran job {JOB} is gone"
     assert f"--job-id {JOB}" in outcome.message
-    with _lock(place):
+    with FileLock(place.place / LOCK):
         clock.at(clock.seconds + 100, lambda: place.write_outcome(DONE))
         (outcome,), _ = follow_to_the_end(place)
     assert outcome == DONE

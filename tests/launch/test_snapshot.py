@@ -35,7 +35,7 @@ def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(snapshot, "_PROJECT", project)
+    monkeypatch.setattr(snapshot, "PROJECT", project)
     return project
 
 
@@ -188,7 +188,7 @@ def test_many_at_once_share_one_whole_copy(damaged: bool, project: Path, parent:
         truncate(take(project, parent))
     program = (
         "import sys; from pathlib import Path; from mapush.launch import snapshot\n"
-        "snapshot._PROJECT = Path(sys.argv[1]); sys.stdin.readline()\n"
+        "snapshot.PROJECT = Path(sys.argv[1]); sys.stdin.readline()\n"
         "print(snapshot.take(Path(sys.argv[2]), [Path(sys.argv[1]) / 'task' / 'cuboid']).path)"
     )
     takers: List[subprocess.Popen[str]] = [

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
+from filelock import FileLock
 
-from mapush.launch.local import _lock
+from mapush.launch.jobs import LOCK
 from mapush.launch.node.folder import Outcome
 from mapush.results.directory import reserve
 from mapush.results.identity import Owner
@@ -102,7 +103,7 @@ def test_a_local_job_waits_starts_or_is_gone(
 ) -> None:
     place = sent_job(tmp_path)
     assert listed(tmp_path, capsys)[0]["status"] == "starting"
-    with _lock(place):
+    with FileLock(place.place / LOCK):
         assert listed(tmp_path, capsys)[0]["status"] == "queued"
         place.note("start", node="n1")
         assert listed(tmp_path, capsys)[0]["status"] == "starting"

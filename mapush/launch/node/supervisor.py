@@ -136,6 +136,7 @@ class Supervisor:
             why = "cancelled, between two starts"
             if standing != CANCELLED:
                 why = "SLURM does not answer or does not let the job be requeued"
+            say(why)
             found = found._replace(action=Action.GIVE_UP, reason=why)
         cancelled = standing == CANCELLED and found.action is not Action.DONE
         self._end(run, found, "" if found.action is Action.DONE else said, cancelled)
