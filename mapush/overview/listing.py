@@ -6,6 +6,7 @@ import dataclasses
 import json
 from datetime import datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import Callable, Iterator, List, Optional, Set, Tuple
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from mapush.results.run import RunDirectory
 
 _HEADINGS = ("run", "exp", "seed", "status", "steps", "success", "saved", "started", "job")
 _RIGHT = ("seed", "steps", "success", "saved")
+_REASON = 40  # characters of SLURM's reason in the table; some are sentences
 _NAMED = 5  # directories that are named in a remark before it says only how many more
 
 
@@ -78,7 +80,7 @@ def summarize(run: RunDirectory, queue: Queue) -> Summary:
         bytes=sum(facts.size_of(entry.path) for entry in entries),
         started=facts.plain(found.started),
         job=facts.plain(found.owner.job_id),
-        slurm_job=facts.plain(slurm_id_of(run, found)),
+        slurm_job=facts.plain(slurm_id_of(run, found.owner)),
         owner=facts.plain(_short(found.owner)),
     )
 
@@ -170,12 +172,12 @@ def _order(summary: Summary) -> Tuple[datetime, str]:
 def _row(summary: Summary) -> List[str]:
     total = "" if summary.total_steps is None else f" / {summary.total_steps:,}"
     rate, is_run = summary.success_rate, summary.run is not None
-    why = f" ({summary.why})" if summary.status == QUEUED and summary.why else ""
+    why = shorten(summary.why, _REASON, placeholder="...") if summary.status == QUEUED else ""
     return [
         summary.run or "-",
         summary.experiment,
         "-" if summary.seed is None else str(summary.seed),
-        f"{summary.status}{why}",
+        f"{summary.status} ({why})" if why else summary.status,
         f"{summary.steps:,}{total}" if is_run else "-",
         "-" if rate is None else f"{rate:.3f}",
         f"{summary.checkpoints} ({facts.human_bytes(summary.bytes)})" if is_run else "-",

@@ -68,7 +68,7 @@ class Queue:
             return Standing(UNKNOWN)
         entry = self._entries.get(slurm_id)
         if entry is None:
-            return Standing(GONE, f"SLURM has no job {slurm_id} now, and it left no outcome")
+            return Standing(GONE, f"SLURM has no job {slurm_id} now, and nothing says how it ended")
         if entry.is_pending:
             return Standing(QUEUED, entry.reason)
         is_new = entry.state in ("RUNNING", "CONFIGURING")
@@ -108,10 +108,10 @@ def of_run(run: RunDirectory, found: RunRecord, queue: Queue) -> Standing:
     return Standing(status, job.why)
 
 
-def slurm_id_of(run: RunDirectory, found: RunRecord) -> str:
+def slurm_id_of(run: RunDirectory, owner: Owner) -> str:
     """What `scancel` takes for the job of a run: also when it was submitted again since."""
-    owner, now = found.owner, ""
-    if owner.job_id and found.status != record.COMPLETE:
+    now = ""
+    if owner.job_id:
         with contextlib.suppress(OSError):
             now = JobFolder(submissions(run.root) / owner.job_id).slurm_id()
     return now or owner.slurm_job_id
@@ -124,7 +124,10 @@ def _of_job(place: JobFolder, queue: Queue) -> Standing:
         return Standing(_end(outcome.exit_code, outcome.cancelled), why)
     slurm_id = place.slurm_id()
     if slurm_id:
-        return queue.standing(slurm_id, place.place)
+        known = queue.standing(slurm_id, place.place)
+        if known.status == GONE and not place.ledger().starts:
+            return Standing(GONE, f"SLURM has no job {slurm_id}, and it never started: cancelled?")
+        return known
     if place.is_running():
         is_waiting = not place.ledger().starts
         return Standing(QUEUED, "waits for its turn") if is_waiting else Standing(STARTING)

@@ -57,7 +57,11 @@ def owner(job: str = JOB, slurm_id: str = ID) -> Owner:
         (queued("CONFIGURING"), "starting", ""),
         (queued("RUNNING"), "starting", ""),
         (queued("SUSPENDED"), "suspended", ""),
-        (queued(slurm_id="9"), "gone", f"SLURM has no job {ID} now, and it left no outcome"),
+        (
+            queued(slurm_id="9"),
+            "gone",
+            f"SLURM has no job {ID}, and it never started: cancelled?",
+        ),
     ],
 )
 def test_a_job_without_a_run_stands_as_slurm_has_it(
@@ -74,6 +78,26 @@ def test_a_job_without_a_run_stands_as_slurm_has_it(
     assert (found["run"], found["experiment"], found["seed"]) == (None, "cuboid", 3)
     assert (found["status"], found["why"]) == (status, why)
     assert (found["job"], found["slurm_job"]) == (JOB, ID)
+
+
+def test_a_job_that_is_gone_after_it_started_is_not_taken_for_cancelled(
+    cluster: MadeUpSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = sent_job(tmp_path, slurm_id=ID)
+    place.note("start", node="n1")
+    cluster.queue()
+    (found,) = listed(tmp_path, capsys)
+    assert (found["status"], "cancelled" in found["why"]) == ("gone", False)
+
+
+def test_a_reason_that_is_a_sentence_is_cut_in_the_table_alone(
+    cluster: MadeUpSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority"
+    sent_job(tmp_path, slurm_id=ID)
+    cluster.queue(queued("PENDING", reason))
+    assert "queued (Nodes required for job are DOWN,...)" in table(tmp_path, capsys)[1]
+    assert listed(tmp_path, capsys)[0]["why"] == reason
 
 
 @pytest.mark.parametrize(
@@ -238,7 +262,7 @@ def test_a_run_without_a_process_stands_as_its_job_does(
         place.write_outcome(outcome)
     (found,) = listed(tmp_path, capsys)
     assert (found["run"], found["status"]) == (run.name, shown)
-    assert found["slurm_job"] == ("7" if status == "complete" else ID)
+    assert found["slurm_job"] == ID
     main(["--root", str(tmp_path), "show", run.name])
     assert f"{run.name}: {shown}" in capsys.readouterr().out
 
