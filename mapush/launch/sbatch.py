@@ -161,7 +161,8 @@ def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
     for exp in sorted({request.exp for request in requests}):
         indices = [str(i) for i, request in enumerate(requests) if request.exp == exp]
         with contextlib.suppress(slurm.SlurmError):  # a name is not worth a job
-            members = f"JobId={number}_{','.join(indices)}"
+            # Without the brackets all but the first would be other jobs.
+            members = f"JobId={number}_[{','.join(indices)}]"
             slurm.call("scontrol", "update", members, f"JobName={_name(exp)}")
 
 

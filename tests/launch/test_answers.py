@@ -191,8 +191,8 @@ def test_members_of_several_experiments_are_named_apart(login: LoginNode) -> Non
     options = ["--exp", "cuboid", "cylinder", "--seeds", "1", "2", "--cluster", "slurm"]
     assert submit(options) == 0
     assert login.calls("scontrol") == [
-        f"scontrol update JobId={ID}_0,1 JobName=mapush-cuboid",
-        f"scontrol update JobId={ID}_2,3 JobName=mapush-cylinder",
+        f"scontrol update JobId={ID}_[0,1] JobName=mapush-cuboid",
+        f"scontrol update JobId={ID}_[2,3] JobName=mapush-cylinder",
     ]
     assert "#SBATCH --job-name=mapush-array\n" in login.script()
     assert "#SBATCH --array=0-3%4\n" in login.script()
