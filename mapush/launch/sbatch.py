@@ -103,8 +103,7 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
                 found = executor.map_array(_never_run, folders)[0].job_id.partition("_")[0]
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error)
-        hint = "" if _REFUSED in said else " (--cluster local runs the job on this machine)"
-        fault = RequestError(f"sbatch refuses the job: {_complaint(said)}{hint}")
+        fault = RequestError(f"sbatch refuses the job: {_complaint(said)}")
     except OSError as error:
         fault = storage_error(error, group)
     if fault is not None and _REFUSED in said and not _LOST.search(said):
@@ -152,7 +151,9 @@ def _known(
             ) from None
     if found is not None:
         return found
-    raise fault or AssertionError("sbatch has said nothing at all")
+    if isinstance(fault, StorageError):
+        raise fault
+    raise RequestError(f"{fault} (--cluster local runs the job on this machine)")
 
 
 def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
@@ -160,7 +161,8 @@ def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
     for exp in sorted({request.exp for request in requests}):
         indices = [str(i) for i, request in enumerate(requests) if request.exp == exp]
         with contextlib.suppress(slurm.SlurmError):  # a name is not worth a job
-            members = f"JobId={number}_{','.join(indices)}"
+            # Without the brackets all but the first would be other jobs.
+            members = f"JobId={number}_[{','.join(indices)}]"
             slurm.call("scontrol", "update", members, f"JobName={_name(exp)}")
 
 

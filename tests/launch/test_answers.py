@@ -132,6 +132,7 @@ def test_what_sbatch_does_not_take_is_refused_once_squeue_says_so(
     login.answers(out, err, code, queued="")
     message = refusal(RequestError)
     assert words in message
+    assert message.endswith("(--cluster local runs the job on this machine)")
     assert "sbatch: error" not in message
     assert left() == []
 
@@ -153,6 +154,7 @@ def test_where_nobody_knows_the_folder_stays_and_the_user_is_told(
     login.is_silent()
     message = refusal(MaybeQueued, *options)
     assert "squeue --me" in message
+    assert "--cluster local" not in message  # where it would run a second time
     assert "Unable to contact slurm controller" in message
     assert len(left()) == (3 if options else 1)
     for place in known_jobs(Path()):
@@ -189,8 +191,8 @@ def test_members_of_several_experiments_are_named_apart(login: LoginNode) -> Non
     options = ["--exp", "cuboid", "cylinder", "--seeds", "1", "2", "--cluster", "slurm"]
     assert submit(options) == 0
     assert login.calls("scontrol") == [
-        f"scontrol update JobId={ID}_0,1 JobName=mapush-cuboid",
-        f"scontrol update JobId={ID}_2,3 JobName=mapush-cylinder",
+        f"scontrol update JobId={ID}_[0,1] JobName=mapush-cuboid",
+        f"scontrol update JobId={ID}_[2,3] JobName=mapush-cylinder",
     ]
     assert "#SBATCH --job-name=mapush-array\n" in login.script()
     assert "#SBATCH --array=0-3%4\n" in login.script()

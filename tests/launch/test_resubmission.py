@@ -242,6 +242,22 @@ def test_the_number_of_the_earlier_job_is_not_taken_for_the_new_ones(login: Logi
         place.write_outcome(OVER)
 
 
+def test_a_rehearsal_of_a_resubmission_shows_the_whole_and_changes_no_byte(
+    login: LoginNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = sent(*everything())
+    asked = directives(login)
+    before = content(Path())
+    capsys.readouterr()
+    assert submit(["--job-id", ID, "--dry-run", "--partition", "other"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    wanted = ["#SBATCH --partition=other" if "--partition" in line else line for line in asked]
+    assert [line for line in shown if line.startswith("#SBATCH")] == wanted
+    assert shown[-1].endswith(f" --root {Path().absolute()} --seed 7 --num_envs=40")
+    assert f"# {place.path}" in shown
+    assert content(Path()) == before
+
+
 def test_a_living_job_is_refused(login: LoginNode) -> None:
     place = sent()
     login.runs("4", ID)
