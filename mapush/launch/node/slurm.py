@@ -45,7 +45,8 @@ _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
 _LINES = ("JobState", "Requeue", "RunTime", "SubmitTime", "StartTime", "PreemptEligibleTime")
 _LINES += ("PreemptTime", "NodeList", "BatchHost", "NumNodes", "Partition", "Priority", "Features")
 _LINES += ("MinCPUsNode", "Reservation", "TresPerNode", "TresPerJob")
-_UNKNOWN_JOB = "Invalid job id"
+# The second of a member that is forgotten while others of its array are not.
+_UNKNOWN_JOB = re.compile(r"Invalid job id|Job [\d_+]+ not found")
 _OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY")
 _OVER += ("PREEMPTED", "REVOKED", "TIMEOUT")
 GONE = "GONE"
@@ -166,7 +167,7 @@ def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
     try:
         answer = call("scontrol", "show", "job", slurm_id, seconds=20.0, environment=environment)
     except SlurmError as error:
-        if _UNKNOWN_JOB in str(error):
+        if _UNKNOWN_JOB.search(str(error)):
             return Job(slurm_id, GONE, "", 0, False, "", 1, None, None, None, None, {})
         raise
     found = _parsed(answer, slurm_id)
