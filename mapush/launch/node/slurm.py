@@ -41,10 +41,13 @@ _PLACES = (
 _NAME = re.compile(r"\s*JobId=(\d+)(?: ArrayJobId=(\d+))?(?: ArrayTaskId=(\S+))?")
 _FIELD = re.compile(r"([\w:/]+)=(\S*)")
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
-# The lines of `scontrol show job` that hold no free text, by their first field.
+# The lines of `scontrol show job` that are read, by their first field. From the command on there
+# is free text, of several lines as a comment may have.
 _LINES = ("JobState", "Requeue", "RunTime", "SubmitTime", "StartTime", "PreemptEligibleTime")
 _LINES += ("PreemptTime", "NodeList", "BatchHost", "NumNodes", "Partition", "Priority", "Features")
-_LINES += ("MinCPUsNode", "Reservation", "TresPerNode", "TresPerJob")
+_LINES += ("MinCPUsNode", "Reservation")
+_FREE_TEXT = "Command"
+_LAST_LINES = ("TresPerNode", "TresPerJob")
 # The second of a member that is forgotten while others of its array are not.
 _UNKNOWN_JOB = re.compile(r"Invalid job id|Job [\d_+]+ not found")
 _OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY")
@@ -221,11 +224,15 @@ def seconds_of(text: str) -> Optional[float]:
 def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
     """The wanted job of what `scontrol show job` prints, which may be a whole array."""
     records: List[Tuple[Tuple[str, str, str], Dict[str, str]]] = []
+    wanted = _LINES
     for line in answer.splitlines():
-        name = _NAME.match(line)
+        name, first = _NAME.match(line), line.strip().partition("=")[0]
         if name:
             records.append(((name[1], name[2] or "", name[3] or ""), {}))
-        elif records and line.strip().partition("=")[0] in _LINES:
+            wanted = _LINES
+        elif first == _FREE_TEXT:
+            wanted = _LAST_LINES
+        elif records and first in wanted:
             for key, value in _FIELD.findall(line):
                 records[-1][1].setdefault(key, value)
     for (own, array, index), fields in records:
