@@ -235,25 +235,33 @@ def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
         elif records and first in wanted:
             for key, value in _FIELD.findall(line):
                 records[-1][1].setdefault(key, value)
+    found: List[Tuple[str, Job]] = []
     for (own, array, index), fields in records:
-        member = f"{array}_{index}" if array and index.isdigit() else own
-        if slurm_id not in (own, member) or "JobState" not in fields:
-            continue
-        return Job(
-            member,
-            re.split(r"[+,]", fields["JobState"])[0],
-            _shown(fields.get("Reason", "")),
-            _count(fields.get("Restarts"), 0),
-            fields.get("Requeue", "1") != "0",
-            _shown(fields.get("NodeList", "")),
-            _count(fields.get("NumNodes"), 1),
-            _moment(fields.get("StartTime", "")),
-            _moment(fields.get("EndTime", "")),
-            seconds_of(fields.get("TimeLimit", "")),
-            _moment(fields.get("PreemptTime", "")),
-            fields,
-        )
-    return None
+        if "JobState" in fields:
+            member = f"{array}_{index}" if array and index.isdigit() else own
+            if slurm_id in (own, member):
+                return _job(member, fields)
+            found.append((array, _job(member, fields)))
+    # The member that has the array's own id may be forgotten before the others.
+    members = [each for array, each in found if array == slurm_id]
+    return next((each for each in members if not each.is_over), members[0] if members else None)
+
+
+def _job(slurm_id: str, fields: Dict[str, str]) -> Job:
+    return Job(
+        slurm_id,
+        re.split(r"[+,]", fields["JobState"])[0],
+        _shown(fields.get("Reason", "")),
+        _count(fields.get("Restarts"), 0),
+        fields.get("Requeue", "1") != "0",
+        _shown(fields.get("NodeList", "")),
+        _count(fields.get("NumNodes"), 1),
+        _moment(fields.get("StartTime", "")),
+        _moment(fields.get("EndTime", "")),
+        seconds_of(fields.get("TimeLimit", "")),
+        _moment(fields.get("PreemptTime", "")),
+        fields,
+    )
 
 
 def _shown(text: str) -> str:
