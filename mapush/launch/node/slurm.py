@@ -53,6 +53,7 @@ _UNKNOWN_JOB = re.compile(r"Invalid job id|Job [\d_+]+ not found")
 _OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY")
 _OVER += ("PREEMPTED", "REVOKED", "TIMEOUT")
 GONE = "GONE"
+_FAILED = re.compile(r"^slurm_load_\w+ error: ", re.MULTILINE)
 
 
 class _Answer(NamedTuple):
@@ -145,8 +146,9 @@ def call(
         answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
     if answer.code is None:
         raise SlurmError(f"{command}: no answer in {seconds:.0f} s")
-    if answer.code:
-        raise SlurmError(f"{command}: {complaint(answer.err or answer.out)}")
+    # A site's wrapper may lose the exit code, and then a job would seem to have left the queue.
+    if answer.code or _FAILED.search(answer.err) or _FAILED.search(answer.out):
+        raise SlurmError("{}: {}".format(command, complaint(answer.err + "\n" + answer.out)))
     return answer.out
 
 
