@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import pytest
+from made_commands import put, says
 from recorded_slurm import V20_11, V22_05, V24_05
 
 from mapush.launch.node import slurm
@@ -30,20 +31,6 @@ def folder_of_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}:{tools}")
     monkeypatch.setattr(slurm, "_PLACES", ())
     return folder
-
-
-def put(folder: Path, name: str, text: str) -> Path:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-    path.chmod(stat.S_IRWXU)
-    return path
-
-
-def says(folder: Path, name: str, out: str, err: str = "", code: int = 0) -> None:
-    """A command that prints this."""
-    for kind, text in (("out", out), ("err", err)):
-        (folder / f"{name}.{kind}").write_text(text, encoding="utf-8")
-    put(folder, name, f"cat '{folder}/{name}.out'; cat '{folder}/{name}.err' >&2; exit {code}")
 
 
 BEFORE = "*** Maintenance on Monday ***\n\nJobs may be preempted: JobState=FAILED Restarts=9\n"
@@ -157,7 +144,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     ended = tmp_path / "fifo"
     os.mkfifo(ended)
-    put(commands, "squeue", f"trap '' TERM\n(exec sleep 60) > '{ended}' &\necho 8\nwait")
+    put(commands, "squeue", f"trap '' TERM\n(exec sleep 15) > '{ended}' &\necho 8\nwait")
     reader = os.open(ended, os.O_RDONLY | os.O_NONBLOCK)
     began = time.monotonic()
     with pytest.raises(SlurmError, match=r"^squeue: no answer in 0 s$"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 import recorded_slurm as recorded
-from fake_node import FakeNode
+from made_commands import put, says
 
 from mapush.errors import MapushError
 from mapush.launch.node import adoption, slurm
@@ -16,9 +17,10 @@ from mapush.launch.node.slurm import GONE, Job
 from mapush.launch.profile import of_running_job
 
 
-@pytest.fixture(name="node")
-def fake_node(tmp_path: Path) -> FakeNode:
-    return FakeNode(tmp_path / "slurm")
+@pytest.fixture(name="commands")
+def folder_of_commands(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "bin"
 
 
 def moment(text: str) -> float:
@@ -132,17 +134,18 @@ IDS = ["20.11", "21.08", "22.05", "23.02", "23.11", "24.05", "24.05 by index", "
 IDS += ["24.11", "25.05"]
 
 
-def ask(node: FakeNode, asked: str, answer: str, code: int = 0) -> Job:
-    node.answer("show", (code, answer))
-    return slurm.job(asked, node.environment())
+def ask(commands: Path, asked: str, answer: str, code: int = 0) -> Job:
+    """What is understood of an answer to `scontrol show job`."""
+    says(commands, "scontrol", "" if code else answer, answer if code else "", code)
+    return slurm.job(asked, {"PATH": str(commands)})
 
 
 @pytest.mark.parametrize(("asked", "answer", "expected"), CASES, ids=IDS)
 def test_a_job_is_read_alike_from_every_version(
-    asked: str, answer: str, expected: Job, node: FakeNode
+    asked: str, answer: str, expected: Job, commands: Path
 ) -> None:
-    assert ask(node, asked, answer)._replace(fields={}) == expected
-    assert node.calls() == [f"scontrol show job {asked}"]
+    assert ask(commands, asked, answer)._replace(fields={}) == expected
+    assert (commands / "calls").read_text(encoding="utf-8") == f"scontrol show job {asked}\n"
 
 
 NORMAL = {"qos": "normal"}
@@ -242,9 +245,9 @@ ASKED: List[Tuple[str, str, Dict[str, Any], Optional[int]]] = [
 
 @pytest.mark.parametrize(("asked", "answer", "profile", "gpus"), ASKED)
 def test_what_a_job_has_asked_for_is_read_alike_from_every_version(
-    asked: str, answer: str, profile: Dict[str, Any], gpus: Optional[int], node: FakeNode
+    asked: str, answer: str, profile: Dict[str, Any], gpus: Optional[int], commands: Path
 ) -> None:
-    fields = ask(node, asked, answer).fields
+    fields = ask(commands, asked, answer).fields
     if of_running_job(fields).get("time") == "Partition_Limit":
         fields["TimeLimit"] = "UNLIMITED"
     assert of_running_job(fields) == profile
@@ -252,12 +255,12 @@ def test_what_a_job_has_asked_for_is_read_alike_from_every_version(
 
 
 def test_an_array_whose_own_number_is_forgotten_is_known_by_a_member_that_lives(
-    node: FakeNode,
+    commands: Path,
 ) -> None:
     over = recorded.V20_11.replace("RUNNING", "FAILED").replace("TaskId=2", "TaskId=1")
     other = recorded.V20_11.replace("JobId=4712", "JobId=4713")
-    assert ask(node, "4710", over + other).state == "RUNNING"
-    assert ask(node, "4710", over).is_over
+    assert ask(commands, "4710", over + other).state == "RUNNING"
+    assert ask(commands, "4710", over).is_over
 
 
 # Flags beside a state, and states that not every version has.
@@ -290,9 +293,9 @@ STATES = {
 
 @pytest.mark.parametrize(("shown", "expected"), STATES.items())
 def test_a_state_is_read_past_its_flags(
-    shown: str, expected: Tuple[str, bool], node: FakeNode
+    shown: str, expected: Tuple[str, bool], commands: Path
 ) -> None:
-    found = ask(node, "635", recorded.V22_05.replace("COMPLETING", shown))
+    found = ask(commands, "635", recorded.V22_05.replace("COMPLETING", shown))
     assert (found.state, found.is_over) == expected
 
 
@@ -316,10 +319,10 @@ FIELDS = [
 
 @pytest.mark.parametrize(("old", "new", "field", "expected"), FIELDS)
 def test_a_field_in_a_form_that_few_jobs_have_is_read(
-    old: str, new: str, field: str, expected: Any, node: FakeNode
+    old: str, new: str, field: str, expected: Any, commands: Path
 ) -> None:
     assert old in recorded.V22_05
-    found = ask(node, "635", recorded.V22_05.replace(old, new))
+    found = ask(commands, "635", recorded.V22_05.replace(old, new))
     assert getattr(found, field) == expected
 
 
@@ -332,8 +335,8 @@ def test_a_field_in_a_form_that_few_jobs_have_is_read(
         ("8", "Job 8 not found"),
     ],
 )
-def test_a_job_that_slurm_does_not_know_is_gone(asked: str, answer: str, node: FakeNode) -> None:
-    found = ask(node, asked, answer, code=1)
+def test_a_job_that_slurm_does_not_know_is_gone(asked: str, answer: str, commands: Path) -> None:
+    found = ask(commands, asked, answer, code=1)
     assert (found.id, found.state, found.is_over) == (asked, GONE, True)
 
 
@@ -351,17 +354,17 @@ def test_a_job_that_slurm_does_not_know_is_gone(asked: str, answer: str, node: F
     ],
 )
 def test_an_answer_that_is_not_of_the_job_is_no_answer(
-    asked: str, answer: str, node: FakeNode
+    asked: str, answer: str, commands: Path
 ) -> None:
     with pytest.raises(MapushError, match=f"^scontrol show job {asked}: ") as caught:
-        ask(node, asked, answer)
+        ask(commands, asked, answer)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 # As SLURM does: in the zone of its environment.
-IN_ITS_ZONE = """#!/bin/bash
-when() { date -d "@$1" +%FT%T; }
+IN_ITS_ZONE = """
+when() { /bin/date -d "@$1" +%FT%T; }
 echo "JobId=8 JobName=x
    JobState=RUNNING Reason=None Dependency=(null)
    StartTime=$(when 1790000000) EndTime=$(when 1790000100) Deadline=N/A
@@ -371,10 +374,15 @@ echo "JobId=8 JobName=x
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/St_Johns", "XYZ-14", ""])
 def test_the_users_time_zone_and_language_change_no_time(
-    zone: str, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+    zone: str, commands: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (node.bin / "scontrol").write_text(IN_ITS_ZONE)
+    put(commands, "scontrol", IN_ITS_ZONE)
+    odd = {"SLURM_TIME_FORMAT": "relative", "LC_ALL": "de_DE.UTF-8", "TZ": zone}
     monkeypatch.setenv("TZ", zone)
-    odd = {"SLURM_TIME_FORMAT": "relative", "LC_ALL": "de_DE.UTF-8"}
-    found = slurm.job("8", node.environment(TZ=zone, **odd))
+    time.tzset()
+    try:
+        found = slurm.job("8", {"PATH": str(commands), **odd})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
     assert (found.start, found.end, found.preempted) == (1790000000, 1790000100, 1790000100)
