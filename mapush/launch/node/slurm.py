@@ -41,14 +41,19 @@ _PLACES = (
 _NAME = re.compile(r"\s*JobId=(\d+)(?: ArrayJobId=(\d+))?(?: ArrayTaskId=(\S+))?")
 _FIELD = re.compile(r"([\w:/]+)=(\S*)")
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
-# The lines of `scontrol show job` that hold no free text, by their first field.
+# The lines of `scontrol show job` that are read, by their first field. From the command on there
+# is free text, of several lines as a comment may have.
 _LINES = ("JobState", "Requeue", "RunTime", "SubmitTime", "StartTime", "PreemptEligibleTime")
 _LINES += ("PreemptTime", "NodeList", "BatchHost", "NumNodes", "Partition", "Priority", "Features")
-_LINES += ("MinCPUsNode", "Reservation", "TresPerNode", "TresPerJob")
-_UNKNOWN_JOB = "Invalid job id"
+_LINES += ("MinCPUsNode", "Reservation")
+_FREE_TEXT = "Command"
+_LAST_LINES = ("TresPerNode", "TresPerJob")
+# The second of a member that is forgotten while others of its array are not.
+_UNKNOWN_JOB = re.compile(r"Invalid job id|Job [\d_+]+ not found")
 _OVER = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY")
 _OVER += ("PREEMPTED", "REVOKED", "TIMEOUT")
 GONE = "GONE"
+_FAILED = re.compile(r"^slurm_load_\w+ error: ", re.MULTILINE)
 
 
 class _Answer(NamedTuple):
@@ -141,8 +146,9 @@ def call(
         answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
     if answer.code is None:
         raise SlurmError(f"{command}: no answer in {seconds:.0f} s")
-    if answer.code:
-        raise SlurmError(f"{command}: {complaint(answer.err or answer.out)}")
+    # A site's wrapper may lose the exit code, and then a job would seem to have left the queue.
+    if answer.code or _FAILED.search(answer.err) or _FAILED.search(answer.out):
+        raise SlurmError("{}: {}".format(command, complaint(answer.err + "\n" + answer.out)))
     return answer.out
 
 
@@ -166,7 +172,7 @@ def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
     try:
         answer = call("scontrol", "show", "job", slurm_id, seconds=20.0, environment=environment)
     except SlurmError as error:
-        if _UNKNOWN_JOB in str(error):
+        if _UNKNOWN_JOB.search(str(error)):
             return Job(slurm_id, GONE, "", 0, False, "", 1, None, None, None, None, {})
         raise
     found = _parsed(answer, slurm_id)
@@ -220,32 +226,44 @@ def seconds_of(text: str) -> Optional[float]:
 def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
     """The wanted job of what `scontrol show job` prints, which may be a whole array."""
     records: List[Tuple[Tuple[str, str, str], Dict[str, str]]] = []
+    wanted = _LINES
     for line in answer.splitlines():
-        name = _NAME.match(line)
+        name, first = _NAME.match(line), line.strip().partition("=")[0]
         if name:
             records.append(((name[1], name[2] or "", name[3] or ""), {}))
-        elif records and line.strip().partition("=")[0] in _LINES:
+            wanted = _LINES
+        elif first == _FREE_TEXT:
+            wanted = _LAST_LINES
+        elif records and first in wanted:
             for key, value in _FIELD.findall(line):
                 records[-1][1].setdefault(key, value)
+    found: List[Tuple[str, Job]] = []
     for (own, array, index), fields in records:
-        member = f"{array}_{index}" if array and index.isdigit() else own
-        if slurm_id not in (own, member) or "JobState" not in fields:
-            continue
-        return Job(
-            member,
-            re.split(r"[+,]", fields["JobState"])[0],
-            _shown(fields.get("Reason", "")),
-            _count(fields.get("Restarts"), 0),
-            fields.get("Requeue", "1") != "0",
-            _shown(fields.get("NodeList", "")),
-            _count(fields.get("NumNodes"), 1),
-            _moment(fields.get("StartTime", "")),
-            _moment(fields.get("EndTime", "")),
-            seconds_of(fields.get("TimeLimit", "")),
-            _moment(fields.get("PreemptTime", "")),
-            fields,
-        )
-    return None
+        if "JobState" in fields:
+            member = f"{array}_{index}" if array and index.isdigit() else own
+            if slurm_id in (own, member):
+                return _job(member, fields)
+            found.append((array, _job(member, fields)))
+    # The member that has the array's own id may be forgotten before the others.
+    members = [each for array, each in found if array == slurm_id]
+    return next((each for each in members if not each.is_over), members[0] if members else None)
+
+
+def _job(slurm_id: str, fields: Dict[str, str]) -> Job:
+    return Job(
+        slurm_id,
+        re.split(r"[+,]", fields["JobState"])[0],
+        _shown(fields.get("Reason", "")),
+        _count(fields.get("Restarts"), 0),
+        fields.get("Requeue", "1") != "0",
+        _shown(fields.get("NodeList", "")),
+        _count(fields.get("NumNodes"), 1),
+        _moment(fields.get("StartTime", "")),
+        _moment(fields.get("EndTime", "")),
+        seconds_of(fields.get("TimeLimit", "")),
+        _moment(fields.get("PreemptTime", "")),
+        fields,
+    )
 
 
 def _shown(text: str) -> str:
