@@ -15,6 +15,7 @@ OURS, REQUEUED, CANCELLED, SILENT = "ours", "requeued", "cancelled", "silent"
 """How an interrupted job stands: to be requeued by us, requeued by somebody, ended by somebody, or
 SLURM has not said so."""
 
+_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "CONFIGURING")
 _TRIES = 90
 _PAUSE = 10.0
 """Seconds between two tries: 15 minutes in all, longer than any grace time before a preemption."""
@@ -180,7 +181,7 @@ class Slurm:
         return SILENT
 
     def _judge(self, found: slurm.Job) -> str:
-        if found.restarts > self.restarts or found.state in ("PENDING", "REQUEUED"):
+        if found.restarts > self.restarts or found.state in _WAITING:
             return REQUEUED
         now = time.time()
         has_timed_out = found.start and found.limit and now - found.start >= found.limit
