@@ -83,8 +83,9 @@ class Child:
         profile = dict(self._request["profile"], modules=(), setup=[_WATCH, *lines])
         words = [trainer.BASH, "-c", 'exec "$PYTHON" "$@"', "doctor"]
         words += ["-c", _PROBE.read_text(encoding="utf-8"), json.dumps(self._wanted)]
-        words = trainer.shell(dict(self._request, profile=profile), words)
-        return ask(words, SECONDS, environment, self._request["code"]["path"])
+        words = [*STEP, *trainer.shell(dict(self._request, profile=profile), words)]
+        directory = self._request["code"]["path"]
+        return ask(words, SECONDS, trainer.put_aside(environment), directory)
 
     def _culprit(self, has_ended: bool) -> Tuple[str, str]:
         """The line, or the variable, without which it goes better; both empty if there is none."""
