@@ -1,7 +1,7 @@
 # Everything runs in .venv, made from the pins in requirements/ with Python 3.10 or newer.
 #
 #   make train ARGS="--train_timesteps 1000000"    options of mapush.submit and mapush.train
-#   make test PYTEST="-k resume"                   options of pytest
+#   make test PYTEST="-k resume"                   options of pytest, for test-fast too
 #   make test EXTRAS=openrl                        with OpenRL, whose tests are skipped without it
 #   make setup PYTHON=/opt/python3.12/bin/python3  another Python than the first that fits
 #   make image SIM=mujoco ENGINE=podman            a container image without Isaac Gym; ARGS: the engine's
@@ -29,11 +29,11 @@ python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check format clean image sif
+.PHONY: help setup train test test-fast check format clean image sif
 
 help: ## say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 setup: $(runtime) ## make .venv from the pinned requirements
 
@@ -41,8 +41,11 @@ train: $(runtime) ## train cuboid on this machine: progress, evaluation, results
 	@$(run) -m mapush.submit --exp cuboid --wait $(ARGS)
 
 test: check ## all checks, then all tests
-	@$(say) 'running the tests'
-	@$(run) -m pytest $(PYTEST)
+	@$(say) 'running the fast tests, then the slow ones'
+	@sh tests/run.sh $(run) all $(PYTEST)
+
+test-fast: $(dev) ## the tests without a cluster, a container, strace or a training of a second: 90 s
+	@sh tests/run.sh $(run) fast $(PYTEST)
 
 check: $(dev) ## lint, formatting, types, shell scripts, and that the package is valid Python 3.8
 	@$(say) 'checking lint, formatting, types, shell scripts and Python 3.8'
