@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import List, Sequence, Tuple
@@ -9,7 +10,7 @@ from typing import List, Sequence, Tuple
 from mapush.arguments import given
 from mapush.errors import RequestError
 from mapush.files import check_path
-from mapush.launch.send import Member
+from mapush.launch.send import Member, is_there
 from mapush.learner.recipe import Recipe, build_recipe
 from mapush.results.name import check_plain
 from mapush.task import load_task, task_folder
@@ -30,6 +31,10 @@ def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
     Raises:
         RequestError: If something is wrong with it.
     """
+    for word in arguments:
+        # As job.json is.
+        if word != word.encode("utf-8", "replace").decode("utf-8"):
+            raise RequestError(f"{word!r}: is no UTF-8, which a job's options must be; rename it")
     folder = task_folder(exp)
     load_task(folder)
     _check_script(folder, exp)
@@ -38,7 +43,7 @@ def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
     check_plain("--exp_name", values["exp_name"])
     settings = build_settings(values)
     build_recipe(settings.recipe, given(trainer, Recipe))
-    if trainer.checkpoint is not None and not trainer.checkpoint.exists():
+    if trainer.checkpoint is not None and not is_there(trainer.checkpoint):
         raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
     return Member(exp, folder, arguments)
 
@@ -78,7 +83,9 @@ def settled(words: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _full(name: str, value: str) -> str:
-    is_path = name == "--checkpoint" or Path(value).is_dir()
+    is_path = name == "--checkpoint"
+    with contextlib.suppress(OSError):
+        is_path = is_path or Path(value).is_dir()
     return str(Path(value).absolute()) if is_path else value
 
 

@@ -2,29 +2,30 @@
 
 submitit starts its controller in the caller's session, where a Ctrl-C or a closed terminal would
 end the job. So a helper process, first in a session of its own, does the submitting; this module
-is that helper's program too. The function that submitit runs becomes the job's supervisor, so none
-of submitit's signal handling is left by then.
+is that helper's program too. The function that submitit runs is the job's supervisor, which handles
+all signals by itself: none of submitit's handlers is left.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
-from typing import IO, Iterator, List, Optional, Sequence
+from typing import List, Optional, Sequence
+
+from filelock import FileLock, Timeout
 
 from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipError
 from mapush.files import storage_errors, write_durably
 from mapush.launch.jobs import HELPER_LOG, LOCK, JobFolder
 from mapush.launch.node import slurm, trainer
 from mapush.launch.node.folder import Outcome
-from mapush.launch.node.signals import RELAYED, STOPPING
+from mapush.launch.node.scheduler import Here
+from mapush.launch.node.signals import STOPPING, Signals
+from mapush.launch.node.supervisor import supervise
 from mapush.launch.request import JobRequest
 
 # submitit's local executor stops a job after this long; its own default is two minutes.
@@ -32,7 +33,6 @@ _TIMEOUT_MINUTES = 10 * 365 * 24 * 60
 _HELPER_SECONDS = 60.0
 _LOOK_SECONDS = 0.5  # between two looks at what a job waits for
 _VANISHED_SECONDS = 60.0  # a job that was submitted has a process of its own by then
-_LOCK_TRIES, _LOCK_PAUSE = 20, 0.05
 
 
 def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
@@ -105,85 +105,50 @@ def hand_over(folders: List[str]) -> None:
             place.write_process(job.job_id)
 
 
-def run_job(folder: str) -> None:
-    """Wait for a job's turn and become its supervisor.
+def run_job(folder: str) -> int:
+    """Wait for a job's turn and supervise it to its end; the job's exit code.
 
     Raises:
         OwnershipError: If another process runs the job.
         RequestError: If the folder holds no request.
     """
+    signals = Signals()
     place = JobFolder(Path(folder))
     request = place.asked()
-    with _stoppable() as stopped, contextlib.ExitStack() as held:
-        lock = held.enter_context(_lock(place))
+    lock = FileLock(place.place / LOCK)
+    with contextlib.ExitStack() as held:
+        try:
+            # Somebody who only looks has it for microseconds.
+            held.enter_context(lock.acquire(timeout=1.0, poll_interval=0.05))
+        except Timeout:
+            raise OwnershipError(f"{place.path}: another process runs this job") from None
         place.write_process(str(os.getpid()))
-        outcome = _its_turn(request, stopped)
-        slot: Optional[IO[bytes]] = None
-        while outcome is None and request.slots and slot is None:
-            slot = _free_slot(request.slots, held)
-            if stopped:
-                outcome = _CANCELLED
-            elif slot is None:
-                time.sleep(_LOOK_SECONDS)
+        outcome = _its_turn(request, signals)
+        if outcome is None and request.slots:
+            outcome = _slot(Path(request.slots), signals, held)
         if outcome is not None:
             with storage_errors(place.place):
                 place.write_outcome(outcome)
-            return
-        # What comes from here on reaches the supervisor, once it listens.
-        signal.pthread_sigmask(signal.SIG_BLOCK, RELAYED)
-        for file in filter(None, (lock, slot)):
-            os.set_inheritable(file.fileno(), True)  # held until the supervisor is gone
-        start = Path(request.code.path) / "mapush" / "launch" / "node" / "start.py"
-        words = [sys.executable, "-I", "-S", "-B", str(start), "supervise", "--here", folder]
-        os.execve(words[0], words, dict(os.environ))
+            return outcome.exit_code
+        return supervise(place, Here(signals), signals)
 
 
 _CANCELLED = Outcome(EXIT_RUN_AGAIN, "cancelled, before its trainer was started", "", True)
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[List[int]]:
-    """Collect the signals that ask for the job's end, instead of submitit's handlers."""
-    found: List[int] = []
-
-    def note(number: int, frame: Optional[FrameType]) -> None:
-        if number in STOPPING:
-            found.append(number)
-
-    before = {number: signal.signal(number, note) for number in RELAYED}
-    try:
-        yield found
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _is_stopped(signals: Signals) -> bool:
+    """Wait a moment; whether somebody has asked for the job's end."""
+    signals.sleep(_LOOK_SECONDS, until=STOPPING)
+    return bool(set(STOPPING) & set(signals.seen))
 
 
-@contextlib.contextmanager
-def _lock(place: JobFolder) -> Iterator[IO[bytes]]:
-    """Be the process that runs a job; others see it by `is_running` until it is gone."""
-    with storage_errors(place.place):
-        file = (place.place / LOCK).open("ab")
-    with file:
-        for _ in range(_LOCK_TRIES):
-            # The kernel takes it back at any kind of death.
-            with storage_errors(place.place), contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(_LOCK_PAUSE)  # somebody who only looks has it for microseconds
-        else:
-            raise OwnershipError(f"{place.path}: another process runs this job")
-        yield file
-
-
-def _its_turn(request: JobRequest, stopped: List[int]) -> Optional[Outcome]:
+def _its_turn(request: JobRequest, signals: Signals) -> Optional[Outcome]:
     """Wait for the jobs that this one comes after; an outcome if it must not start."""
     for folder in request.after:
         other = JobFolder(Path(folder))
         gone_since: Optional[float] = None
         while True:
             outcome = other.outcome()
-            if stopped:
-                return _CANCELLED
             if outcome is not None and outcome.exit_code:
                 why = f"job {other.job_id}, which it comes after, ended with {outcome.exit_code}"
                 return Outcome(EXIT_FAILURE, why, outcome.reason)
@@ -193,22 +158,20 @@ def _its_turn(request: JobRequest, stopped: List[int]) -> Optional[Outcome]:
             if gone_since and time.monotonic() - gone_since > _VANISHED_SECONDS:
                 why = f"job {other.job_id}, which it comes after, is gone without an end"
                 return Outcome(EXIT_FAILURE, why)
-            time.sleep(_LOOK_SECONDS)
+            if _is_stopped(signals):
+                return _CANCELLED
     return None
 
 
-def _free_slot(slots: str, held: contextlib.ExitStack) -> Optional[IO[bytes]]:
-    """Become one of the jobs of an array that run at once, if there is room now."""
-    for path in sorted(Path(slots).glob("slot-*")):
-        with storage_errors(path):
-            file = path.open("rb")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            return held.enter_context(file)
-    return None
+def _slot(slots: Path, signals: Signals, held: contextlib.ExitStack) -> Optional[Outcome]:
+    """Become one of the jobs of an array that run at once, and stay it; an outcome if cancelled."""
+    while True:
+        for path in sorted(slots.glob("slot-*")):
+            with contextlib.suppress(Timeout):
+                held.enter_context(FileLock(path).acquire(timeout=0))
+                return None
+        if _is_stopped(signals):
+            return _CANCELLED
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ _ASKED = {
     "memory": "MinMemoryNode",
     "memory_per_cpu": "MinMemoryCPU",
 }
+_GPU_KIND = re.compile(r"\bgpu:([^\W\d][\w.-]*)[:=]\d")  # of what SLURM calls gres/gpu:a100:2
 _POLICY = Policy()
 _SUFFIX = ".yaml"
 _MAX_BYTES = 100_000
@@ -232,7 +233,16 @@ def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
     for field, name in _ASKED.items():
         value = fields.get(name, "(null)")
         if value not in ("(null)", "", "N/A", "UNLIMITED", "0"):
-            found[field] = int(value) if field == "cpus" else value
+            found[field] = value
+    cpus = found.pop("cpus", "")
+    if cpus.isdecimal():
+        found["cpus"] = int(cpus)
+    asked = " ".join(fields.get(name, "") for name in ("TresPerNode", "TresPerJob"))
+    kind = _GPU_KIND.search(asked)
+    if kind is not None:
+        found["gpu_type"] = kind[1]
+    if fields.get("Requeue") == "0":
+        found["requeue"] = False
     for field in ("memory", "memory_per_cpu"):
         if field in found and not _MEMORY.fullmatch(found[field]):
             del found[field]

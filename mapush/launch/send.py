@@ -96,6 +96,13 @@ def send(submission: Submission) -> List[JobFolder]:
     return places
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or directory, as far as this user can see."""
+    with contextlib.suppress(OSError):
+        return path.exists()
+    return False
+
+
 def rehearse(submission: Submission) -> str:
     """What `send` would hand to sbatch, or run on this machine; nothing is written."""
     after = _predecessors(submission)
@@ -127,7 +134,7 @@ def _requests(
 ) -> List[JobRequest]:
     profile = submission.profile
     container = profile.container
-    if container and Path(container).exists():
+    if container and is_there(Path(container)):
         # An image's path in full, since the job runs elsewhere; a name in a registry as it is.
         profile = profile.model_copy(update={"container": str(Path(container).absolute())})
     return [

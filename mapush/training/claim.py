@@ -40,11 +40,21 @@ def refuse_many_tasks() -> None:
         return
     step = "SLURM_STEP_NUM_TASKS"
     tasks = count_in_environment(step if step in os.environ else "SLURM_NTASKS")
-    if tasks > 1:
+    if tasks > 1 and not _is_alone():
         raise RequestError(
             f"srun has started {tasks} trainers, and training on several GPUs is not there yet; "
             "ask for one task, with --ntasks=1"
         )
+
+
+def _is_alone() -> bool:
+    """Whether this is the first task of a node's only one, and of a job of one node.
+
+    A job that was submitted from inside a step has that step's id and count in its environment,
+    but its own of these, which SLURM sets for each batch script and each task.
+    """
+    tasks, own = os.environ.get("SLURM_GTIDS"), os.environ.get("SLURM_PROCID")
+    return (tasks, own) == ("0", "0") and count_in_environment("SLURM_JOB_NUM_NODES") == 1
 
 
 def link(run: RunDirectory) -> None:

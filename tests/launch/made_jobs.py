@@ -95,12 +95,18 @@ def said(place: JobFolder) -> str:
 
 def starts(root: Path) -> int:
     """How often a trainer that writes a line into `starts` was started."""
-    return len((root / "starts").read_text(encoding="utf-8").split())
+    path = root / "starts"
+    return len(path.read_text(encoding="utf-8").split()) if path.exists() else 0
 
 
 def scripted(root: Path, ends: Sequence[str], progress: bool) -> str:
-    """A train.sh whose n-th start ends in the n-th way, after a newer checkpoint or none."""
+    """A train.sh whose n-th start ends in the n-th way, after a newer checkpoint or none.
+
+    One that ends with 0 has completed its run.
+    """
     run = make_run(root)
+    done = f"sed -i 's/^status: .*/status: complete/' \"{run.results}/run.yaml\"; exit 0"
+    ends = [end.replace("exit 0", done) for end in ends]
     cases = "\n".join(f"  {number}) {end} ;;" for number, end in enumerate(ends, 1))
     save = f'mkdir -p "{run.checkpoints}/rl_model_${{number}}000_steps"'
     return (

@@ -141,6 +141,38 @@ def test_a_root_that_no_job_can_work_in_is_refused_before_anything_is_written(
     assert login.calls() == []
 
 
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--checkpoint", LONG], "is not there; name a module.pt"),
+        (["--checkpoint", "gone.pt"], "is not there; name a module.pt"),
+        (["--checkpoint", "\udcff"], "is no UTF-8"),
+        (["--run", "\udcff"], "is no UTF-8"),
+        (["--root", LONG], "the name is too long"),
+        (["--container", "\udcff"], "must be one line of text"),
+        (["--after", "\udcff"], "there is no such job"),
+    ],
+)
+def test_a_path_that_cannot_be_is_refused_in_one_line(
+    options: List[str], words: str, login: LoginNode
+) -> None:
+    Path("\udcff").touch()
+    assert words in refusal(*SEND, *options)
+    assert sorted(os.listdir()) == sorted(["\udcff", "task"])
+    assert login.calls("sbatch") == []
+
+
+def test_an_image_in_a_registry_may_be_called_what_no_file_is(login: LoginNode) -> None:
+    image = Path("my.sif").absolute()
+    image.touch()
+    for seed, given, wanted in (("1", LONG, LONG), ("2", "my.sif", str(image))):
+        assert submit([*SEND, "--container", given, "--seed", seed]) == 0
+        assert known_jobs(Path())[-1].asked().profile.container == wanted
+
+
 def test_a_rehearsal_shows_the_whole_script_that_sbatch_would_get(
     login: LoginNode, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -163,12 +163,21 @@ def test_values_of_an_earlier_job_are_below_the_files_and_the_options(
         ),
         ({"MinMemoryNode": "0"}, {}),
         ({"MinMemoryNode": "7.50G"}, {}),
-        ({"Reservation": "course", "Features": "a100&ib"}, None),
+        (
+            {"Reservation": "course", "Features": "a100&ib"},
+            {"reservation": "course", "constraint": "a100&ib"},
+        ),
+        ({"TresPerNode": "gres/gpu:a100:1"}, {"gpu_type": "a100"}),
+        ({"TresPerNode": "gres:gpu:a100_3g.20gb:1"}, {"gpu_type": "a100_3g.20gb"}),
+        ({"TresPerNode": "(null)", "TresPerJob": "gres/gpu:h100=2"}, {"gpu_type": "h100"}),
+        ({"TresPerNode": "gres/gpu:1"}, {}),
+        ({"TresPerNode": "(null)", "TresPerJob": "gres:gpu:2"}, {}),
+        ({"Requeue": "0", "NumCPUs": "1-4"}, {"requeue": False}),
+        ({"Requeue": "1"}, {}),
     ],
 )
 def test_what_a_job_of_sbatch_alone_has_asked_for_is_read_from_slurm(
-    fields: Dict[str, str], expected: Any
+    fields: Dict[str, str], expected: Dict[str, Any]
 ) -> None:
-    expected = {"reservation": "course", "constraint": "a100&ib"} if expected is None else expected
     assert of_running_job(fields) == expected
     load_profile(None, {}, of_running_job(fields))

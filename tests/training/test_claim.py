@@ -70,6 +70,9 @@ def at_each_pause(patch: pytest.MonkeyPatch, act: object) -> List[float]:
     return pauses
 
 
+OF_A_STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
+
+
 @pytest.mark.parametrize(
     ("environment", "refused"),
     [
@@ -83,6 +86,21 @@ def at_each_pause(patch: pytest.MonkeyPatch, act: object) -> List[float]:
             id="one-task-of-a-larger-job",
         ),
         pytest.param({"SLURM_STEP_ID": "0"}, False, id="unknown"),
+        pytest.param(
+            {**OF_A_STEP, "SLURM_GTIDS": "0", "SLURM_PROCID": "0", "SLURM_JOB_NUM_NODES": "1"},
+            False,
+            id="batch-script-submitted-from-inside-a-step",
+        ),
+        pytest.param(
+            {**OF_A_STEP, "SLURM_GTIDS": "0,1", "SLURM_PROCID": "0", "SLURM_JOB_NUM_NODES": "1"},
+            True,
+            id="first-of-two-on-a-node",
+        ),
+        pytest.param(
+            {**OF_A_STEP, "SLURM_GTIDS": "0", "SLURM_PROCID": "0", "SLURM_JOB_NUM_NODES": "2"},
+            True,
+            id="first-of-two-nodes",
+        ),
     ],
 )
 def test_several_trainers_under_srun_are_refused_before_anything_is_written(

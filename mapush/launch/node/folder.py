@@ -71,16 +71,7 @@ class Folder:
             OSError: It cannot be read.
             ValueError: It is damaged.
         """
-        for look in range(_LOOKS):
-            try:
-                with open(self.file(REQUEST), encoding="utf-8") as file:
-                    found = json.load(file)
-                break
-            except OSError:
-                # A network file system may show a new folder late, or err for a moment.
-                if look == _LOOKS - 1:
-                    raise
-                time.sleep(_PAUSE)
+        found = json.loads(self._read_patiently(REQUEST))
         if not isinstance(found, dict):
             raise ValueError(f"is a {type(found).__name__}, not fields with values")
         return found
@@ -163,6 +154,15 @@ class Folder:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("mapush: ")]
         return (said or lines or [""])[-1].replace("mapush: ", "", 1)
+
+    def _read_patiently(self, name: str) -> str:
+        """A file's text; a network file system may show a new folder late, or err for a moment."""
+        for _ in range(_LOOKS - 1):
+            with contextlib.suppress(OSError), open(self.file(name), encoding="utf-8") as file:
+                return file.read()
+            time.sleep(_PAUSE)
+        with open(self.file(name), encoding="utf-8") as file:
+            return file.read()
 
     def _lines(self) -> Iterator[Dict[str, Any]]:
         try:

@@ -29,8 +29,6 @@ class Signals:
         signal.set_wakeup_fd(there)
         for number in (*RELAYED, signal.SIGCHLD):
             signal.signal(number, _nothing)
-        # The one who started this process may have blocked them until now.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, RELAYED)
 
     def collect(self, seconds: float) -> None:
         """Wait for a signal or a child's end, but no longer than so many seconds."""

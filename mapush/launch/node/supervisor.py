@@ -12,7 +12,7 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Unio
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
 from mapush.launch.node.adoption import Refused, adopt
-from mapush.launch.node.folder import PROCESS, Folder, Outcome, replace
+from mapush.launch.node.folder import REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.run import Run
 from mapush.launch.node.scheduler import CANCELLED, OURS, REQUEUED, Here, Slurm
@@ -156,42 +156,47 @@ class Supervisor:
             say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.name}")
 
 
-def main(words: Sequence[str]) -> int:
-    """Supervise one job.
+def supervise(folder: Folder, place: Union[Here, Slurm], signals: Signals) -> int:
+    """Supervise a job to its end, as far as this process is to; its exit code.
 
     Args:
-        words: `--job FOLDER`, a job that mapush.submit has sent to SLURM, whose members' folders
-            end with their index in an array; `--here FOLDER`, a job without SLURM; or `--project
-            DIRECTORY ARGUMENT...`, a job of `sbatch slurm/train.sh ARGUMENT...`.
+        folder: The job's.
+        place: What starts the trainer.
+        signals: Of this process.
+    """
+    speak_into(folder)
+    environment = trainer.put_aside(os.environ)
+    try:
+        supervisor = Supervisor(folder, folder.request(), place, signals, environment)
+    except OSError as error:
+        where = socket.gethostname()
+        say(f"mapush: {folder.path}: cannot be read on {where} ({error}); does this node see it?")
+        return EXIT_BAD_REQUEST
+    except (KeyError, TypeError, ValueError) as error:
+        say(f"mapush: {folder.file(REQUEST)}: is damaged ({error!r}); submit again")
+        return EXIT_BAD_REQUEST
+    return supervisor.run()
+
+
+def main(words: Sequence[str]) -> int:
+    """Supervise a job of SLURM.
+
+    Args:
+        words: `--job FOLDER`, which mapush.submit has sent, whose members' folders end with their
+            index in an array; or `--project DIRECTORY ARGUMENT...`, of `sbatch slurm/train.sh`.
     """
     signals = Signals()
     environment = trainer.put_aside(os.environ)
+    place = Slurm(environment, signals, say)
     how, path = words[0], words[1]
-    if how == "--here":
-        place: Union[Here, Slurm] = Here(signals)
-    else:
-        place = Slurm(environment, signals, say)
     try:
-        if isinstance(place, Slurm) and how == "--project":
+        if how == "--project":
             folder = adopt(path, words[2:], place, environment, signals)
-        elif isinstance(place, Slurm) and place.index is not None:
-            folder = Folder(f"{path}_{place.index}")
         else:
-            folder = Folder(path)
-        if how == "--here":
-            replace(folder.file(PROCESS), str(os.getpid()).encode())
-        speak_into(folder)
-        supervisor = Supervisor(folder, folder.request(), place, signals, environment)
+            folder = Folder(path if place.index is None else f"{path}_{place.index}")
     except Refused as error:
         return error.code
-    except OSError as error:
-        where = socket.gethostname()
-        say(f"mapush: {path}: cannot be read on {where} ({error}); does this node see it?")
-        return EXIT_BAD_REQUEST
-    except (KeyError, TypeError, ValueError) as error:
-        say(f"mapush: {path}/job.json: is damaged ({error!r}); submit again")
-        return EXIT_BAD_REQUEST
-    return supervisor.run()
+    return supervise(folder, place, signals)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import pytest
 import small_training
 from worlds import World
 
-from mapush.job import snapshot
+from mapush.launch import snapshot
 from tests.support import PROJECT, SMALL
 
 # As docs/container.md has it: the host's process ids tell at once that an owner is dead.
@@ -113,7 +113,7 @@ def test_a_user_without_a_name_and_a_read_only_root_will_do(
 def test_the_launchers_way_into_containers_takes_the_image(
     engine: World, image: str, tmp_path: Path
 ) -> None:
-    code = snapshot.take(tmp_path / "code", [PROJECT / "task/cuboid"])
+    code = Path(snapshot.take(tmp_path / "code", [PROJECT / "task/cuboid"]).path)
     environment = {
         **building.surroundings(engine),
         "MAPUSH_CONTAINER": image,
