@@ -26,6 +26,12 @@ tools := $(patsubst %,requirements/%.txt,dev $(extras))
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
 scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
+# The slow ones stay in one process: the clusters' jobs have a pool of their own, and two images at
+# once are too much for a disk.
+fast = $(run) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST)
+slow = $(run) -m pytest -m slow $(PYTEST)
+# What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
+none := 5
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
@@ -40,12 +46,14 @@ setup: $(runtime) ## make .venv from the pinned requirements
 train: $(runtime) ## train cuboid on this machine: progress, evaluation, results directory
 	@$(run) -m mapush.submit --exp cuboid --wait $(ARGS)
 
-test: check ## all checks, then all tests
-	@$(say) 'running the fast tests, then the slow ones'
-	@sh tests/run.sh $(run) all $(PYTEST)
+test: check ## all checks, then all tests, the fast ones first
+	@$(say) 'running the fast tests'
+	@fast=0; $(fast) || fast=$$?; [ $$fast = 0 ] || [ $$fast = $(none) ] || exit $$fast; \
+	$(say) 'running the slow tests'; \
+	slow=0; $(slow) || slow=$$?; [ $$slow = $(none) ] || exit $$slow; exit $$fast
 
-test-fast: $(dev) ## the tests without a cluster, a container, strace or a training of a second: 90 s
-	@sh tests/run.sh $(run) fast $(PYTEST)
+test-fast: $(dev) ## the tests that need no cluster, container, strace or more than a second
+	@$(fast)
 
 check: $(dev) ## lint, formatting, types, shell scripts, and that the package is valid Python 3.8
 	@$(say) 'checking lint, formatting, types, shell scripts and Python 3.8'

@@ -19,6 +19,7 @@ from tests.durability.starts import START, assert_all_found, start_many
 COUNT = 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flock_works", [True, False], ids=["locks", "no-locks"])
 def test_of_many_starts_at_once_each_but_the_killed_gets_its_own_and_is_found(
     flock_works: bool, tmp_path: Path
