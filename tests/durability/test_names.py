@@ -77,6 +77,7 @@ def test_a_run_of_this_job_whose_record_is_damaged_is_found_by_its_live_one(
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_read_just_now_begins_nothing_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
