@@ -1,7 +1,7 @@
 # Everything runs in .venv, made from the pins in requirements/ with Python 3.10 or newer.
 #
 #   make train ARGS="--train_timesteps 1000000"    options of mapush.submit and mapush.train
-#   make test PYTEST="-k resume"                   options of pytest
+#   make test PYTEST="-k resume"                   options of pytest, for test-fast too
 #   make test EXTRAS=openrl                        with OpenRL, whose tests are skipped without it
 #   make setup PYTHON=/opt/python3.12/bin/python3  another Python than the first that fits
 #   make image SIM=mujoco ENGINE=podman            a container image without Isaac Gym; ARGS: the engine's
@@ -26,23 +26,34 @@ tools := $(patsubst %,requirements/%.txt,dev $(extras))
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
 scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
+# The slow ones stay in one process: the clusters' jobs have a pool of their own, and two images at
+# once are too much for a disk.
+fast = $(run) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST)
+slow = $(run) -m pytest -m slow $(PYTEST)
+# What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
+none := 5
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check format clean image sif
+.PHONY: help setup train test test-fast check format clean image sif
 
 help: ## say what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 setup: $(runtime) ## make .venv from the pinned requirements
 
 train: $(runtime) ## train cuboid on this machine: progress, evaluation, results directory
 	@$(run) -m mapush.submit --exp cuboid --wait $(ARGS)
 
-test: check ## all checks, then all tests
-	@$(say) 'running the tests'
-	@$(run) -m pytest $(PYTEST)
+test: check ## all checks, then all tests, the fast ones first
+	@$(say) 'running the fast tests'
+	@fast=0; $(fast) || fast=$$?; [ $$fast = 0 ] || [ $$fast = $(none) ] || exit $$fast; \
+	$(say) 'running the slow tests'; \
+	slow=0; $(slow) || slow=$$?; [ $$slow = $(none) ] || exit $$slow; exit $$fast
+
+test-fast: $(dev) ## the tests that need no cluster, container, strace or more than a second
+	@$(fast)
 
 check: $(dev) ## lint, formatting, types, shell scripts, and that the package is valid Python 3.8
 	@$(say) 'checking lint, formatting, types, shell scripts and Python 3.8'

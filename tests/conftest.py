@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+from typing import List
 
 import pytest
 
 # A shell's background job is started with SIGINT ignored, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+TESTS = Path(__file__).parent
+SLOW = ("cluster", "container", "durability")
+# Of those, files that mark their slow tests themselves.
+MARKED_INSIDE = ("container/test_enter_commands.py", "durability/test_names.py")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        if path.parts[0] in SLOW and path.as_posix() not in MARKED_INSIDE:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -26,8 +26,12 @@ from tests.support import PROJECT, SMALL, only_run, run_train, scalars, train_co
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A good module.pt of the cuboid."""
     root = tmp_path_factory.mktemp("good")
-    done = run_train(root, "--train_timesteps", "400", "--final_envs", "0", "--eval_freq", "0")
-    assert done.returncode == 0, done.stderr
+    short = ["--train_timesteps", "400", "--final_envs", "0", "--eval_freq", "0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(PROJECT)
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "MAPUSH_"))]:
+            patch.delenv(name)
+        assert train([*SMALL, *short, "--root", str(root)]) == 0
     return only_run(root) / "checkpoints" / "rl_model_400_steps" / "module.pt"
 
 
@@ -108,6 +112,7 @@ def test_a_name_that_does_not_fit_is_refused_in_one_line_before_anything_is_rese
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a:b", "100% %j", 'it\'s "quoted"', "ümlaut 日本", "-x", "$HOME `x` ;", "a\\nb"]
 )
@@ -275,6 +280,7 @@ def test_a_wrong_evaluation_request_is_refused(
     assert_refused(evaluate, arguments, said, root)
 
 
+@pytest.mark.slow
 def test_the_command_itself_prints_one_line_and_exits_2(tmp_path: Path) -> None:
     done = run_train(tmp_path / "root", "--num_envs", "0")
     assert done.returncode == 2
@@ -283,6 +289,7 @@ def test_the_command_itself_prints_one_line_and_exits_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_root_that_is_a_file_is_refused_naming_it(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.write_text("in the way")
@@ -336,6 +343,7 @@ def full_disk_run(root: Path, *options: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
     small_disk: Path,
 ) -> None:
@@ -355,6 +363,7 @@ def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
     assert (only_run(small_disk) / "checkpoints" / "rl_model_4000_steps").is_dir()
 
 
+@pytest.mark.slow
 def test_training_goes_on_through_a_full_disk_and_loses_nothing_when_there_is_space_again(
     small_disk: Path,
 ) -> None:
@@ -378,6 +387,7 @@ def test_training_goes_on_through_a_full_disk_and_loses_nothing_when_there_is_sp
     assert max(steps for _, steps in curve) > 400
 
 
+@pytest.mark.slow
 def test_training_without_checkpoints_stops_before_it_has_gone_on_for_too_long(
     small_disk: Path,
 ) -> None:

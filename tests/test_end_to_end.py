@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 
 from tests.support import PROJECT, SMALL, differences, learned_scalars, only_run, run_train
+
+pytestmark = pytest.mark.slow
 
 
 def final_state(root: Path) -> dict:

@@ -428,6 +428,7 @@ def test_a_fault_while_scores_are_read_deletes_no_checkpoint_that_may_be_the_bes
     assert steps_of(store) == [140_000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("all_of_them", [True, False])
 def test_a_read_fault_sets_aside_only_where_an_older_one_can_be_read(
     store: CheckpointStore,

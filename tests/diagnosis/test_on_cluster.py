@@ -14,6 +14,8 @@ import pytest
 from tests.cluster.cluster import Cluster, unavailable
 from tests.support import PROJECT
 
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
 # Read before the tests' own environment is cleared. Set where a missing SLURM is a failure.
 REQUIRED = os.environ.get("MAPUSH_REQUIRE_CLUSTER") == "1"
 

@@ -19,6 +19,7 @@ from tests.durability.starts import START, assert_all_found, start_many
 COUNT = 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flock_works", [True, False], ids=["locks", "no-locks"])
 def test_of_many_starts_at_once_each_but_the_killed_gets_its_own_and_is_found(
     flock_works: bool, tmp_path: Path
@@ -76,6 +77,7 @@ def test_a_run_of_this_job_whose_record_is_damaged_is_found_by_its_live_one(
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_read_just_now_begins_nothing_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

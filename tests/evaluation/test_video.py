@@ -79,6 +79,7 @@ def read(path: Path) -> tuple[dict, list[np.ndarray]]:
 
 @pytest.mark.usefixtures("opengl")
 class TestRecord:
+    @pytest.mark.slow
     def test_writes_a_video_that_browsers_play(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "episode.mp4"
         task = task_of("cuboid")
@@ -96,6 +97,7 @@ class TestRecord:
         assert min(changes) > 40
         assert os.listdir(path.parent) == ["episode.mp4"]
 
+    @pytest.mark.slow
     def test_joins_several_episodes(self, tmp_path: Path) -> None:
         path = tmp_path / "both.mp4"
         summaries = video.record_episodes(
@@ -122,6 +124,7 @@ class TestRecord:
         assert path.read_bytes() == b"of before"
         assert os.listdir(tmp_path) == ["episode.mp4"]
 
+    @pytest.mark.slow
     def test_killed_in_the_middle_leaves_no_file_of_the_name(self, tmp_path: Path) -> None:
         path = tmp_path / "episode.mp4"
         script = f"""
@@ -140,6 +143,7 @@ video.record_episodes(environment, forward, path, size=SIZE, check=kill)
         assert done.returncode == -signal.SIGKILL
         assert not path.exists()
 
+    @pytest.mark.slow
     def test_ffmpeg_that_cannot_write_is_a_storage_error(self, tmp_path: Path) -> None:
         path = tmp_path / "episode.mp4"
         script = f"""
@@ -206,6 +210,7 @@ def test_without_opengl_nothing_is_played_or_written(
     assert environment.bodies.object_velocity.abs().max() == 0
 
 
+@pytest.mark.slow
 def test_plays_what_the_calculator_judges() -> None:
     task = task_of("cuboid", steps=300)
     aim = torch.tensor([2.0, 2.0, 0.0])

@@ -154,6 +154,7 @@ def load_with_openrl(path: Path, seen: torch.Tensor) -> Dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @needs_openrl
 def test_openrls_own_agent_loads_the_exported_module(root: Path, tmp_path: Path) -> None:
     run = run_of(root, "published")
@@ -183,6 +184,7 @@ def test_an_exported_module_is_read_back_as_a_published_checkpoint(
     assert differences(dict(policy.actor.state_dict()), dict(mine.actor.state_dict())) == []
 
 
+@pytest.mark.slow
 @needs_openrl
 def test_what_openrl_cannot_know_of_a_module_is_said(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

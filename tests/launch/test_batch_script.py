@@ -99,8 +99,10 @@ def test_a_wrong_request_ends_at_once_with_its_line_and_stands_in_the_list(
     ("more", "words"),
     [
         ({"SLURM_JOB_ID": ""}, "is a batch script; send it with: sbatch"),
-        ({"SLURM_SUBMIT_DIR": "/tmp"}, "start.py: is not there on"),
-        ({"SLURM_SUBMIT_DIR": ""}, "start.py: is not there on"),
+        pytest.param(
+            {"SLURM_SUBMIT_DIR": "/tmp"}, "start.py: is not there on", marks=pytest.mark.slow
+        ),
+        pytest.param({"SLURM_SUBMIT_DIR": ""}, "start.py: is not there on", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_no_job_of_mapush_is_refused_in_one_line(
@@ -172,6 +174,7 @@ def test_a_restart_finds_its_own_folder_and_code_whatever_became_of_the_tree(
     assert names(project) == [f"slurm-{ID}"]
 
 
+@pytest.mark.slow
 def test_a_number_that_comes_round_again_is_another_job(node: FakeNode, project: Path) -> None:
     jobs = []
     for _ in range(3):
@@ -259,6 +262,7 @@ def test_lines_of_setup_run_first_whatever_they_leave_unset(node: FakeNode, proj
     assert "ran: yes, files: 512\n" in output
 
 
+@pytest.mark.slow
 def test_no_start_up_file_or_function_comes_before_the_supervisor(
     node: FakeNode, project: Path
 ) -> None:

@@ -230,6 +230,7 @@ def test_an_outcome_that_comes_late_counts(
     assert outcome == DONE
 
 
+@pytest.mark.slow
 def test_a_requeued_job_is_followed_on(cluster: MadeUpSlurm, clock: Clock, tmp_path: Path) -> None:
     place = sent_job(tmp_path, slurm_id=ID)
     cluster.queue(queued())
@@ -247,6 +248,7 @@ def test_a_requeued_job_is_followed_on(cluster: MadeUpSlurm, clock: Clock, tmp_p
     ]
 
 
+@pytest.mark.slow
 def test_a_job_that_a_site_s_squeue_does_not_show_yet_is_no_fault(
     cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
 ) -> None:
@@ -258,6 +260,7 @@ def test_a_job_that_a_site_s_squeue_does_not_show_yet_is_no_fault(
     assert lines == ["queued (Priority, to start about 11-23 20:43)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["squeue", "scontrol"])
 def test_a_slurm_that_is_silent_for_a_while_ends_nothing(
     command: str, cluster: MadeUpSlurm, clock: Clock, tmp_path: Path

@@ -232,6 +232,7 @@ def test_what_sbatch_refuses_changes_no_byte_of_the_job(
     assert place.slurm_id() == "6"
 
 
+@pytest.mark.slow
 def test_the_number_of_the_earlier_job_is_not_taken_for_the_new_ones(login: LoginNode) -> None:
     # SLURM shows a job that has ended for some minutes, with the script's path.
     place = sent()

@@ -55,6 +55,7 @@ def cancel(workplace: Path, lines: TextIO) -> None:
     assert next(lines) == "SIGTERM\n"
 
 
+@pytest.mark.slow
 def test_a_killed_trainer_goes_on_in_its_own_run_and_the_results_are_shown(tmp_path: Path) -> None:
     experiment(tmp_path, TRAINER)
     ended = run_submit(tmp_path, "--wait")
@@ -119,6 +120,7 @@ def test_an_interrupt_while_waiting_leaves_the_job_running(patient: Path, tmp_pa
         cancel(tmp_path, lines)
 
 
+@pytest.mark.slow
 def test_cancelling_ends_the_job_with_75_and_it_can_be_continued(
     patient: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ echo "$MAPUSH_JOB_ID $2" >> "$MAPUSH_ROOT/seeds"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_of_several_seeds_no_more_train_at_once_than_asked(at_once: int, tmp_path: Path) -> None:
     experiment(tmp_path, COUNTED.replace("AT_ONCE", str(at_once)) + COMPLETES)
@@ -200,6 +203,7 @@ def test_a_member_of_several_that_fails_gives_the_exit_code_and_the_others_go_on
     assert codes == [0, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "code", "trained"), [("", 0, ["1", "2"]), ("echo 'mapush: no' >&2; exit 2", 1, ["1"])]
 )
@@ -255,6 +259,7 @@ def test_a_refused_job_leaves_nothing_behind(
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_the_same_run_is_not_sent_off_twice_unless_asked_for(patient: Path, tmp_path: Path) -> None:
     submit_all(tmp_path, "--seed", "7")
     with patient.open(encoding="utf-8") as lines:
@@ -283,6 +288,7 @@ def test_a_rehearsal_prints_the_command_and_writes_nothing(tmp_path: Path) -> No
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.slow
 def test_a_submission_returns_within_a_second_and_a_half_without_torch(tmp_path: Path) -> None:
     experiment(tmp_path, "")
     program = (

@@ -175,7 +175,13 @@ def supervise(
     return node.run(node.command("--job", place.path), node.environment(**environment))
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.slow] if "for ever" in name else [])
+        for name, case in CASES.items()
+    ],
+)
 def test_what_ends_a_trainer_is_requeued_once_or_not_at_all(
     case: Case, node: FakeNode, root: Path
 ) -> None:

@@ -19,7 +19,10 @@ from mapush.learner.ppo import PPOLearner
 from mapush.learner.recipe import RECIPES, build_recipe
 from tests.support import PROJECT, differences, without_openrl
 
-pytestmark = pytest.mark.skipif(bool(without_openrl()), reason=without_openrl())
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(without_openrl()), reason=without_openrl()),
+]
 
 CPU = torch.device("cpu")
 ENVS, ROBOTS, SIZE = 10, 2, 8

@@ -30,6 +30,7 @@ def roll(agent: PPOLearner, generator: torch.Generator) -> Dict[str, float]:
     return agent.update(observation, 0.0, lambda: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_it_learns_a_bandit(name: str) -> None:
     agent, generator = learner(name), torch.Generator().manual_seed(0)

@@ -316,6 +316,7 @@ def test_what_a_trainer_said_last_cannot_drive_the_terminal(
     assert lines[-1].endswith("it failed: ?[2J[bold]x[/bold]")
 
 
+@pytest.mark.slow
 def test_a_hundred_runs_and_jobs_cost_slurm_one_question(
     cluster: MadeUpSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,6 +79,7 @@ def test_the_best_is_by_the_evaluation_where_there_is_one(tmp_path: Path) -> Non
     assert steps_in(run) == (20_000, 100_000)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_the_deletion_then_says_in_the_past_tense(tmp_path: Path) -> None:
     run = make_run(tmp_path, STEPS, status=PREEMPTED)
     command = ("prune", run.live, "--keep", "last=1,first", "--root", tmp_path)

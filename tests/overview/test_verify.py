@@ -165,6 +165,7 @@ def test_a_corruption_is_found_named_and_left_as_it_is(
     assert {path: path.lstat().st_mtime_ns for path in run.root.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_past_every_corruption_to_the_same_bits(
     run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +232,7 @@ def test_what_lies_beside_the_checkpoints_is_listed_and_no_damage(
     assert "no checkpoint by its name" in said["best"]
 
 
+@pytest.mark.slow
 def test_several_runs_are_verified_and_one_bad_checkpoint_is_exit_code_1(tmp_path: Path) -> None:
     good = make_run(tmp_path)
     bad = make_run(tmp_path, hours=1)

@@ -68,6 +68,7 @@ def test_an_existing_file_of_that_name_is_passed_over(tmp_path: Path) -> None:
     assert start(tmp_path).name == "10-28-18_cuboid_07-58"
 
 
+@pytest.mark.slow
 def test_fifty_processes_that_start_at_once_get_fifty_of_each(tmp_path: Path) -> None:
     command = [sys.executable, str(Path(__file__).with_name("reserve_one.py")), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}

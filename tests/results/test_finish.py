@@ -140,6 +140,7 @@ def finish_stopped_at(
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("across", [False, True], ids=["one file system", "two file systems"])
 @pytest.mark.parametrize("fault", [Killed(), OSError(errno.EIO, "Input/output error")], ids=repr)
 def test_a_finish_stopped_at_any_call_goes_on_when_called_again(

@@ -262,6 +262,7 @@ def test_an_owner_knows_when_the_one_before_was_last_heard_of(run: RunDirectory)
     assert acquire(run, owner(), now=in_seconds(100)).before is None
 
 
+@pytest.mark.slow
 def test_a_storage_fault_is_no_lost_run(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     ownership = acquire(run, owner())
 

@@ -153,6 +153,7 @@ def start_of(simulator: IsaacGymSimulator, task: PushTask, env: int) -> Tuple[Vi
     return view, view.project(first.thing[0, :3], SIZE)
 
 
+@pytest.mark.slow
 def test_a_video_shows_each_episode_from_its_start_at_its_own_pace(
     gym: Any, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_video_shows_each_episode_from_its_start_at_its_own_pace(
     assert max(moved) > 30
 
 
+@pytest.mark.slow
 def test_episodes_filmed_one_after_another_are_those_played_side_by_side(
     gym: Any, tmp_path: Path
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_film_that_is_stopped_leaves_the_file_of_before(gym: Any, tmp_path: Pa
     assert [each.name for each in tmp_path.iterdir() if each.suffix] == ["episodes.mp4"]
 
 
+@pytest.mark.slow
 def test_the_command_films_and_says_how_the_episodes_went(
     gym: Any, checkpoint: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -333,6 +336,7 @@ def test_the_command_opens_the_viewer(
     assert capsys.readouterr().out == "the window was closed; 0 of 3 episodes were over\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "options", "says"),
     [
@@ -364,6 +368,7 @@ def test_a_python_without_mujoco_is_enough(
     assert says in done.stdout
 
 
+@pytest.mark.slow
 def test_a_machine_without_vulkan_gets_one_line_and_no_video(
     checkpoint: Path, environment: Dict[str, str]
 ) -> None:

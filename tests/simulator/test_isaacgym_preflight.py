@@ -104,12 +104,14 @@ def in_a_process(ending: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_in_isaac_gym_has_last_words() -> None:
     done = in_a_process("os.kill(os.getpid(), signal.SIGSEGV)")
     assert done.returncode == -signal.SIGSEGV
     assert "Isaac Gym died while it built 500 environments" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["pass", "raise SystemExit(3)", "raise ValueError('other')"])
 def test_a_process_that_lives_has_none(ending: str) -> None:
     assert "Isaac Gym died" not in in_a_process(ending).stderr
@@ -240,6 +242,7 @@ def test_names_that_numpy_dropped_are_given_back(monkeypatch: pytest.MonkeyPatch
     assert (np.float, np.int, np.bool, np.object) == (float, int, bool, object)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "test"])
 def test_commands_import_isaac_gym_before_torch(command: str, tmp_path: Path) -> None:
     (tmp_path / "isaacgym").mkdir()

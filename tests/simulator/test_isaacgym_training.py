@@ -16,6 +16,8 @@ from gym_doubles import environment, project, robot_assets
 
 from tests.support import PROJECT, only_run, train_command
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["environment", "project", "robot_assets"]
 
 OPTIONS = "--sim isaacgym --device cpu --exp short --eval_freq 0 --final_envs 0".split()

@@ -160,6 +160,7 @@ def test_a_signal_is_one_line_and_so_is_going_on(
     assert log.index("interrupted") < log.index("going on")
 
 
+@pytest.mark.slow
 def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +185,7 @@ def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
     assert len(lines(said, GOING_ON)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "method"),
     [
@@ -210,6 +212,7 @@ def test_a_resume_that_is_killed_before_it_trains_brings_no_line_twice(
     assert 0 < second["seconds_away"] <= first["seconds_away"]
 
 
+@pytest.mark.slow
 def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +228,7 @@ def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
     assert note["time"] == heard.isoformat(timespec="milliseconds")
 
 
+@pytest.mark.slow
 def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +256,7 @@ def test_a_resume_that_is_stopped_before_it_trains_is_not_said_to_go_on(
     assert first["seconds_away"] > second["seconds_away"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [

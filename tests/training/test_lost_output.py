@@ -11,6 +11,8 @@ import pytest
 
 from tests.support import PROJECT, only_run, train_command
 
+pytestmark = pytest.mark.slow
+
 QUICK = "--train_timesteps 800 --eval_freq 0 --final_envs 0".split()
 
 

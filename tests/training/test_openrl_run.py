@@ -26,7 +26,10 @@ from tests.support import (
 )
 from tests.training.test_resume import signal_at
 
-pytestmark = pytest.mark.skipif(bool(without_openrl()), reason=without_openrl())
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(without_openrl()), reason=without_openrl()),
+]
 
 # 20 environments x 20 decisions of one control step: 400 steps per update, 4,000 in ten updates.
 OPENRL = [*SMALL, "--decisions", "20", "--epochs", "3", "--minibatches", "2"]

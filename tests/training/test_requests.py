@@ -52,6 +52,7 @@ def seeds_and_statuses(root: Path) -> List[Tuple[int, str]]:
     return [(found.seed or 0, found.status) for found in (run.read() for run in runs(root))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [

@@ -69,6 +69,7 @@ def signal_at(
     monkeypatch.setattr(owner, method, counted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "method", "call", "number"),
     [
@@ -100,6 +101,7 @@ def test_a_signal_anywhere_in_an_update_changes_nothing(
     assert_same_run(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_costs_the_rollout_in_hand_and_nothing_else(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +121,7 @@ def test_kill_9_in_the_middle_costs_the_rollout_in_hand_and_nothing_else(
     assert "signal: killed" in record
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_its_name_with_its_own_settings(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_run_goes_on_by_its_name_with_its_own_settings(
     assert_same_run(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_new_run_from_a_checkpoint_counts_on_and_ends_as_if_never_split(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +146,7 @@ def test_a_new_run_from_a_checkpoint_counts_on_and_ends_as_if_never_split(
     assert names == {f"rl_model_{step}_steps" for step in range(2400, 4001, 400)}
 
 
+@pytest.mark.slow
 def test_a_restarted_job_that_is_complete_does_nothing(uninterrupted: Path, tmp_path: Path) -> None:
     first = run_train(tmp_path, job="job-3")
     again = run_train(tmp_path, job="job-3")

@@ -24,6 +24,7 @@ def catches(pid: int, number: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
 def test_a_signal_before_torch_is_there_ends_with_75_and_the_run_goes_on(
     name: str, tmp_path: Path
