@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 from mapush.diagnosis.ask import Answer, ask, one_line
 from mapush.diagnosis.finding import LOSS, OK, WARNING, Finding
 from mapush.launch.node import trainer, verdict
+from mapush.launch.node.scheduler import STEP
 
 SECONDS = 180.0
 """To start a container and import torch there; a first start unpacks the image."""

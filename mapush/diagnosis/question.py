@@ -15,7 +15,13 @@ from mapush.training.settings import Settings
 
 # What a trainer imports: modules with their packages, and those of a simulator or learner.
 _MODULES = {
-    **{name: name for name in ("filelock", "numpy", "pydantic", "rich", "tensorboard", "torch")},
+    **{
+        name: name
+        for name in (
+            *("filelock", "numpy", "pydantic", "rich"),
+            *("tenacity", "tensorboard", "torch"),
+        )
+    },
     "yaml": "pyyaml",
 }
 _MORE = {"mujoco": {"mjbatch": "mjbatch", "mujoco": "mujoco"}, "openrl": {"openrl": "openrl"}}

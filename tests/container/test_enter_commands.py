@@ -260,7 +260,7 @@ def test_only_what_the_trainer_needs_is_passed(host: Host) -> None:
     host.install("docker")
     passed = {
         **{f"SLURM_{name}": "1" for name in ("JOB_ID", "RESTART_COUNT", "CPUS_PER_TASK", "PROCID")},
-        **{f"SLURM_{name}": "2" for name in ("NTASKS", "LOCALID", "ARRAY_JOB_ID", "ARRAY_TASK_ID")},
+        **{f"SLURM_{n}": "2" for n in ("NTASKS", "LOCALID", "JOB_START_TIME", "GPUS_ON_NODE")},
         "SLURMD_NODENAME": "n 1",
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONUNBUFFERED": "1",
@@ -275,6 +275,7 @@ def test_only_what_the_trainer_needs_is_passed(host: Host) -> None:
         "PYTHONHOME": "/host",
         "LD_LIBRARY_PATH": "/host/lib",
         "SLURM_CONF": "/etc/slurm.conf",
+        "SLURM_ARRAY_TASK_ID": "7",
         "MAPUSH_RUNTIME": "docker",
         "MAPUSH_BINDS": "",
         "MAPUSH_CONTAINER": "image:1",
