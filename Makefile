@@ -32,6 +32,7 @@ fast = $(run) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST)
 slow = $(run) -m pytest -m slow $(PYTEST)
 # What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
 none := 5
+node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
@@ -65,6 +66,8 @@ check: $(dev) ## lint, formatting, types, shell scripts, and that the package is
 	@# The 3.10+ extras (mapush/simulator/mujoco.py and scene.py, mapush/evaluation's pictures) are
 	@# only imported where they are used; as text they are Python 3.8 too, so no file is left out.
 	@$(python38) mapush task
+	@# What runs on a node before anything of the user's has to do with that node's own Python.
+	@$(venv)/bin/vermin -q -t=3.6- --no-tips --violations $(node)
 	@# pydantic evaluates the annotations of the task's fields when it runs.
 	@$(python38) --eval-annotations mapush/task
 
