@@ -63,7 +63,7 @@ def judge_interruptions(
         *_exit_codes(config),
         *_processes(config.get("ProctrackType", "")),
         *_time_limit(partition, profile),
-        _lead(profile.minutes * 60, profile.signal_lead),
+        _lead(round(profile.seconds), profile.signal_lead),
     ]
 
 
@@ -158,7 +158,7 @@ def _processes(tracking: str) -> List[Finding]:
 
 def _time_limit(partition: Record, profile: Profile) -> List[Finding]:
     most = slurm.seconds_of(partition.get("MaxTime", ""))
-    if most is None or profile.minutes * 60 <= most:
+    if most is None or profile.seconds <= most:
         return []
     shown = partition["MaxTime"]
     name = f"time limit in {partition.get('PartitionName', '?')}"

@@ -14,7 +14,7 @@ from typing import Iterator, List
 
 from mapush.errors import MapushError, OwnershipError, RequestError
 from mapush.files import make_directory, storage_errors, write_atomically
-from mapush.launch.node import slurm
+from mapush.launch import squeue
 from mapush.launch.node.folder import (
     ATTEMPTS,
     LOG,
@@ -181,7 +181,7 @@ class JobFolder(Folder):
         """
         slurm_id = self.slurm_id()
         if slurm_id:
-            return bool(slurm.living([slurm_id]))
+            return bool(squeue.living([slurm_id]))
         return self.is_running() or self.is_starting()
 
     def _text(self, name: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import reprlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from typing_extensions import Literal
 
 from mapush.errors import RequestError
+from mapush.launch.node import slurm
 from mapush.launch.node.verdict import Policy
 
 DEFAULT = "default"
@@ -38,10 +39,6 @@ _POLICY = Policy()
 _SUFFIX = ".yaml"
 _MAX_BYTES = 100_000
 _GRANULARITY = 30  # seconds between two looks of SLURM at time limits
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
-# The forms that sbatch takes: with days, or without.
-_WITH_DAYS = re.compile(r"(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?")
-_WITHOUT_DAYS = re.compile(r"(\d+)(?::(\d+)(?::(\d+))?)?")
 _MEMORY = re.compile(r"[1-9]\d*[KMGT]?")
 
 
@@ -127,7 +124,7 @@ class Profile(BaseModel):
     @field_validator("time")
     @classmethod
     def _time(cls, value: str) -> str:
-        if not _seconds(value):
+        if not slurm.seconds_of(value):
             raise ValueError("is no time as sbatch takes it, such as 90 (minutes) or 1-12:00:00")
         return value
 
@@ -139,9 +136,9 @@ class Profile(BaseModel):
         return value
 
     @property
-    def minutes(self) -> int:
-        """The time limit in minutes, a started one counted whole."""
-        return -(-_seconds(self.time) // _MINUTE)
+    def seconds(self) -> float:
+        """The time limit of one start."""
+        return slurm.seconds_of(self.time) or 0.0
 
 
 def profiles_folder() -> Path:
@@ -190,7 +187,7 @@ def load_profile(
         )
     # The signal may come 30 s early, and one that comes right after the start lets no job work.
     earliest = profile.signal_lead + _GRANULARITY
-    if profile.minutes * _MINUTE <= earliest:
+    if profile.seconds <= earliest:
         raise RequestError(
             f"--time {profile.time}: SLURM may send its signal {earliest} s before the end "
             f"(--signal-lead {profile.signal_lead}), which leaves no time to train; give more time"
@@ -302,22 +299,3 @@ def _reason(field: str, error: Mapping[str, Any]) -> str:
         # Without quotes, YAML takes 24:00:00 for a number to the base of 60.
         return 'write it in quotes, such as "24:00:00"'
     return str(error["msg"]).replace("Value error, ", "").replace("Input should be", "should be")
-
-
-def _seconds(text: str) -> int:
-    """A time limit in seconds; 0 for what is none."""
-    match = _WITH_DAYS.fullmatch(text)
-    if match:
-        days, hours, minutes, seconds = _numbers(match.groups())
-        return days * _DAY + hours * _HOUR + minutes * _MINUTE + seconds
-    match = _WITHOUT_DAYS.fullmatch(text)
-    if not match:
-        return 0
-    first, second, third = _numbers(match.groups())
-    if match[3] is not None:
-        return first * _HOUR + second * _MINUTE + third
-    return first * _MINUTE + second
-
-
-def _numbers(groups: Tuple[Optional[str], ...]) -> List[int]:
-    return [int(group or 0) for group in groups]

@@ -21,6 +21,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from mapush.errors import MapushError, RequestError, StorageError
 from mapush.files import storage_error
+from mapush.launch import squeue
 from mapush.launch.jobs import JobFolder, MaybeQueued
 from mapush.launch.node import slurm, trainer
 from mapush.launch.profile import BATCH_SCRIPT, PROJECT
@@ -115,7 +116,7 @@ def _earlier(group: Path) -> List[str]:
     """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
     found: List[str] = []
     while any(group.glob("*.sh")):
-        number = slurm.find_by_script(str(group), found)
+        number = squeue.find_by_script(str(group), found)
         if number is None:
             break
         found.append(number)
@@ -140,7 +141,7 @@ def _known(
         for look in range(_LOOKS):
             if look:
                 time.sleep(_PAUSE)
-            number = slurm.find_by_script(group, earlier)
+            number = squeue.find_by_script(group, earlier)
             if number is not None:
                 return number
     except slurm.SlurmError as error:
@@ -200,6 +201,7 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
         raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     executor = SlurmExecutor(folder=str(group))
     options: Dict[str, Any] = {
+        "time": profile.time,
         "output": f"{group}{'_%a' if len(places) > 1 else ''}/job.log",
         "mem": profile.memory,
         "mem-per-cpu": profile.memory_per_cpu,
@@ -219,7 +221,6 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
     names = {each.exp for each in requests}
     executor.update_parameters(
         job_name=_name(names.pop() if len(names) == 1 else "array"),
-        time=profile.minutes,
         nodes=1,
         ntasks_per_node=1,
         cpus_per_task=profile.cpus,

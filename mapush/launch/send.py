@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
-from mapush.launch import local, sbatch, snapshot
+from mapush.launch import local, sbatch, snapshot, squeue
 from mapush.launch.jobs import (
     JobFolder,
     MaybeQueued,
@@ -210,7 +210,7 @@ def _refuse_twins(submission: Submission) -> None:
                 twins.append((place, request.exp))
     waiting = [place.slurm_id() for place, _ in twins if place.slurm_id()]
     try:
-        there = set(slurm.living(waiting)) if waiting else set()
+        there = set(squeue.living(waiting)) if waiting else set()
     except slurm.SlurmError as error:
         raise MapushError(f"{error}; without an answer a job might be sent twice") from None
     for place, exp in twins:

@@ -1,11 +1,9 @@
-"""All jobs that SLURM has queued or running, by one question however many they are."""
+"""What SLURM has in its queue, by one question however many jobs there are."""
 
 from __future__ import annotations
 
-import calendar
-import time
 from datetime import datetime
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from mapush.launch.node import slurm
 
@@ -56,13 +54,40 @@ def in_queue(seconds: float = slurm.SECONDS) -> Dict[str, Entry]:
         # A site's wrapper may print other lines besides.
         if len(fields) == _FORMAT.count("|") + 1:
             slurm_id, state, start, reason = fields
-            found[slurm_id] = Entry(state, "" if reason == "None" else reason, _moment(start))
+            found[slurm_id] = Entry(
+                state, "" if reason == "None" else reason, slurm.moment_of(start)
+            )
     return found
 
 
-def _moment(text: str) -> Optional[float]:
-    """Seconds since the epoch of a time in UTC, in which `slurm.call` asks; None for `N/A`."""
-    try:
-        return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        return None
+def living(slurm_ids: Iterable[str]) -> List[str]:
+    """Those jobs, given as `ID` or `ID_INDEX`, that are queued or running.
+
+    Raises:
+        SlurmError: SLURM does not answer.
+    """
+    wanted = list(slurm_ids)
+    if not wanted:
+        return []
+    # Without --jobs, which is an error if SLURM has forgotten one of them.
+    there = set(slurm.call("squeue", "--me", "--noheader", "--array", "--format=%i").split())
+    return [each for each in wanted if each in there]
+
+
+def find_by_script(folder: str, known: Sequence[str] = ()) -> Optional[str]:
+    """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
+
+    Args:
+        folder: The folder.
+        known: Ids that are not meant: SLURM shows a job that has ended for some minutes.
+
+    Raises:
+        SlurmError: SLURM does not answer.
+    """
+    answer = slurm.call("squeue", "--me", "--noheader", "--states=all", "--format=%F|%o")
+    for line in answer.splitlines():
+        number, _, script = line.strip().partition("|")
+        is_there = script.startswith(folder.rstrip("/") + "/")
+        if is_there and number.isdigit() and number not in known:
+            return number
+    return None

@@ -169,25 +169,25 @@ def test_a_wrong_option_is_named_as_the_option_it_is(
 
 def test_an_option_mends_a_wrong_value_in_the_file(profiles: Path) -> None:
     write(profiles, "time: 99x\n")
-    assert load_profile("mine", {"time": "60"}).minutes == 60
+    assert load_profile("mine", {"time": "60"}).seconds == 3600
 
 
 @pytest.mark.parametrize(
-    ("text", "minutes"),
+    ("text", "seconds"),
     [
-        ("90", 90),
-        ("90:30", 91),
-        ("12:00:00", 720),
-        ("00:03:01", 4),
-        ("1-0", 1440),
-        ("1-12", 2160),
-        ("1-12:30", 2190),
-        ("1-12:30:01", 2191),
-        ("7-00:00:00", 10080),
+        ("90", 5400),
+        ("90:30", 5430),
+        ("12:00:00", 43200),
+        ("00:03:01", 181),
+        ("1-0", 86400),
+        ("1-12", 129600),
+        ("1-12:30", 131400),
+        ("1-12:30:01", 131401),
+        ("7-00:00:00", 604800),
     ],
 )
-def test_a_time_limit_is_what_sbatch_would_take_it_for(text: str, minutes: int) -> None:
-    assert load_profile("default", {"time": text}).minutes == minutes
+def test_a_time_limit_is_what_sbatch_would_take_it_for(text: str, seconds: int) -> None:
+    assert load_profile("default", {"time": text}).seconds == seconds
 
 
 @pytest.mark.parametrize("name", ["moon", "../default", "", "default.yml", "DEFAULT"])

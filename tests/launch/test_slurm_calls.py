@@ -12,6 +12,7 @@ import pytest
 from made_commands import put, says
 from recorded_slurm import V20_11, V22_05, V24_05
 
+from mapush.launch import squeue
 from mapush.launch.node import slurm
 from mapush.launch.node.slurm import GONE, NoCommand, SlurmError
 from mapush.launch.squeue import in_queue
@@ -60,7 +61,7 @@ CLUSTER = "CLUSTER: x\n8\n9_1\n\nCLUSTER: y\n10\n"
 
 def test_living_jobs_are_told_apart_past_clusters_and_banners(commands: Path) -> None:
     says(commands, "squeue", BEFORE + CLUSTER + AFTER)
-    assert slurm.living(["7", "8", "9", "9_1", "9_2", "10", "1"]) == ["8", "9_1", "10"]
+    assert squeue.living(["7", "8", "9", "9_1", "9_2", "10", "1"]) == ["8", "9_1", "10"]
 
 
 @pytest.mark.parametrize(
@@ -78,20 +79,20 @@ def test_a_job_lives_if_squeue_lists_just_it(
     answer: str, asked: List[str], expected: List[str], commands: Path
 ) -> None:
     says(commands, "squeue", answer)
-    assert slurm.living(asked) == expected
+    assert squeue.living(asked) == expected
 
 
 def test_about_no_jobs_nothing_is_asked(commands: Path) -> None:
-    assert slurm.living([]) == []  # there is no squeue
+    assert squeue.living([]) == []  # there is no squeue
 
 
 def test_the_queue_and_the_script_of_a_job_are_read_past_clusters(commands: Path) -> None:
     says(commands, "squeue", "CLUSTER: x\n8|RUNNING|2026-03-22T22:20:55|None\nCLUSTER: y\n")
     assert list(in_queue()) == ["8"]
     says(commands, "squeue", "be | nice\nCLUSTER: x\n7|/s/ab/x.sh\n8|/s/a/x.sh\n9|/s/a/y.sh\n")
-    assert slurm.find_by_script("/s/a") == "8"
-    assert slurm.find_by_script("/s/a/", ["8"]) == "9"
-    assert slurm.find_by_script("/s/a", ["8", "9"]) is None
+    assert squeue.find_by_script("/s/a") == "8"
+    assert squeue.find_by_script("/s/a/", ["8"]) == "9"
+    assert squeue.find_by_script("/s/a", ["8", "9"]) is None
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,9 @@ def test_an_error_is_an_error_also_where_a_wrapper_loses_the_exit_code(
         said = {stream: f"site: be nice\n{SILENT}\n"}
         says(commands, name, said.get("out", ""), said.get("err", "be nice\n"), code)
     for ask in (
-        lambda: slurm.living(["8"]),
+        lambda: squeue.living(["8"]),
         lambda: in_queue(),
-        lambda: slurm.find_by_script("/s"),
+        lambda: squeue.find_by_script("/s"),
         lambda: slurm.job("8"),
     ):
         with pytest.raises(SlurmError, match="Unable to contact slurm controller") as caught:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from mapush.errors import MapushError
 
@@ -40,7 +40,7 @@ _PLACES = (
 
 _NAME = re.compile(r"\s*JobId=(\d+)(?: ArrayJobId=(\d+))?(?: ArrayTaskId=(\S+))?")
 _FIELD = re.compile(r"([\w:/]+)=(\S*)")
-_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d+):(\d+)$")
+_TIME = re.compile(r"(?:(\d{1,9})-)?(\d{1,9}(?::\d{1,9}){0,2})$", re.ASCII)
 # The lines of `scontrol show job` that are read, by their first field. From the command on there
 # is free text, of several lines as a comment may have.
 _LINES = ("JobState", "Requeue", "RunTime", "SubmitTime", "StartTime", "PreemptEligibleTime")
@@ -181,46 +181,19 @@ def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
     return found
 
 
-def living(slurm_ids: Iterable[str]) -> List[str]:
-    """Those jobs, given as `ID` or `ID_INDEX`, that are queued or running.
-
-    Raises:
-        SlurmError: If SLURM does not answer.
-    """
-    wanted = list(slurm_ids)
-    if not wanted:
-        return []
-    # Without --jobs, which is an error if SLURM has forgotten one of them.
-    there = set(call("squeue", "--me", "--noheader", "--array", "--format=%i").split())
-    return [each for each in wanted if each in there]
-
-
-def find_by_script(folder: str, known: Sequence[str] = ()) -> Optional[str]:
-    """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
-
-    Args:
-        folder: The folder.
-        known: Ids that are not meant: SLURM shows a job that has ended for some minutes.
-
-    Raises:
-        SlurmError: If SLURM does not answer.
-    """
-    answer = call("squeue", "--me", "--noheader", "--states=all", "--format=%F|%o")
-    for line in answer.splitlines():
-        number, _, script = line.strip().partition("|")
-        is_there = script.startswith(folder.rstrip("/") + "/")
-        if is_there and number.isdigit() and number not in known:
-            return number
-    return None
-
-
 def seconds_of(text: str) -> Optional[float]:
-    """A time such as `1-00:00:00`, in seconds; None for UNLIMITED and what is no time."""
+    """A time limit in any form that sbatch takes or SLURM prints, in seconds.
+
+    With days hours come first, as in `1-12` and `1-00:00:00`; else `90` is minutes, `90:00` minutes
+    and seconds. None for UNLIMITED and what is no time.
+    """
     match = _TIME.match(text)
     if match is None:
         return None
-    days, hours, minutes, rest = (int(group or 0) for group in match.groups())
-    return float(days * 86400 + hours * 3600 + minutes * 60 + rest)
+    numbers = [int(each) for each in match[2].split(":")]
+    before = 0 if match[1] or len(numbers) == 3 else 1
+    hours, minutes, rest = ([0] * before + numbers + [0, 0])[:3]
+    return float(int(match[1] or 0) * 86400 + hours * 3600 + minutes * 60 + rest)
 
 
 def _parsed(answer: str, slurm_id: str) -> Optional[Job]:
@@ -258,10 +231,10 @@ def _job(slurm_id: str, fields: Dict[str, str]) -> Job:
         fields.get("Requeue", "1") != "0",
         _shown(fields.get("NodeList", "")),
         _count(fields.get("NumNodes"), 1),
-        _moment(fields.get("StartTime", "")),
-        _moment(fields.get("EndTime", "")),
+        moment_of(fields.get("StartTime", "")),
+        moment_of(fields.get("EndTime", "")),
         seconds_of(fields.get("TimeLimit", "")),
-        _moment(fields.get("PreemptTime", "")),
+        moment_of(fields.get("PreemptTime", "")),
         fields,
     )
 
@@ -275,8 +248,8 @@ def _count(text: Optional[str], default: int) -> int:
     return int(match.group()) if match else default
 
 
-def _moment(text: str) -> Optional[float]:
-    """Seconds since the epoch of a time that was printed in UTC; None for `Unknown` and `None`."""
+def moment_of(text: str) -> Optional[float]:
+    """Seconds since the epoch of a time in UTC, in which `call` asks; None for what is no time."""
     try:
         return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%S")))
     except ValueError:
