@@ -18,7 +18,7 @@ from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.launch import snapshot
 from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.jobs import JobFolder, submissions
-from mapush.launch.profile import load_profile, of_running_job
+from mapush.launch.profile import gpus_of_running_job, load_profile, of_running_job
 from mapush.launch.request import SLURM, CodeCopy, JobRequest, write_request
 
 
@@ -64,7 +64,7 @@ def _request(
         root=draft["root"],
         code=CodeCopy(**draft["code"]),
         python=draft["python"],
-        gpus=draft["gpus"],
+        gpus=gpus_of_running_job(draft["asked"]),
         profile=load_profile(None, given, asked),
     )
 

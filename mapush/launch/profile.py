@@ -34,7 +34,7 @@ _ASKED = {
     "memory": "MinMemoryNode",
     "memory_per_cpu": "MinMemoryCPU",
 }
-_GPU_KIND = re.compile(r"\bgpu:([^\W\d][\w.-]*)[:=]\d")  # of what SLURM calls gres/gpu:a100:2
+_GPUS = re.compile(r"\bgpu(?::([^:,=\s]+))?[:=](\d+)")  # gres:gpu:a100:2, or gres/gpu:a100=2
 _POLICY = Policy()
 _SUFFIX = ".yaml"
 _MAX_BYTES = 100_000
@@ -234,16 +234,26 @@ def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
     cpus = found.pop("cpus", "")
     if cpus.isdecimal():
         found["cpus"] = int(cpus)
-    asked = " ".join(fields.get(name, "") for name in ("TresPerNode", "TresPerJob"))
-    kind = _GPU_KIND.search(asked)
-    if kind is not None:
-        found["gpu_type"] = kind[1]
+    gpus = _gpus(fields)
+    if gpus is not None and gpus[1]:
+        found["gpu_type"] = gpus[1]
     if fields.get("Requeue") == "0":
         found["requeue"] = False
     for field in ("memory", "memory_per_cpu"):
         if field in found and not _MEMORY.fullmatch(found[field]):
             del found[field]
     return found
+
+
+def gpus_of_running_job(fields: Mapping[str, str]) -> Optional[int]:
+    """How many GPUs it has asked for; None where SLURM does not say it in a form that is known."""
+    gpus = _gpus(fields)
+    return int(gpus[2]) if gpus is not None else None
+
+
+def _gpus(fields: Mapping[str, str]) -> Optional[re.Match[str]]:
+    asked = (fields.get(name, "") for name in ("TresPerNode", "TresPerJob"))
+    return next(filter(None, map(_GPUS.search, asked)), None)
 
 
 def _over(below: Dict[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:

@@ -42,7 +42,6 @@ def draft(root: Path, *arguments: str, **changes: Any) -> Dict[str, Any]:
         "profile": {"setup": [], "binds": []},
         "python": "/opt/python",
         "code": {"path": str(root)},
-        "gpus": 1,
         "asked": ASKED,
         "folder": str(folder),
         "root": str(root),
@@ -90,7 +89,7 @@ def test_such_a_job_is_submitted_again_like_any_other(
     for line in (
         "partition=low",
         "account=lab42",
-        "time=720",
+        "time=12:00:00",
         "cpus-per-task=4",
         "mem-per-cpu=400M",
     ):

@@ -12,9 +12,9 @@ import recorded_slurm as recorded
 from made_commands import put, says
 
 from mapush.errors import MapushError
-from mapush.launch.node import adoption, slurm
+from mapush.launch.node import slurm
 from mapush.launch.node.slurm import GONE, Job
-from mapush.launch.profile import of_running_job
+from mapush.launch.profile import gpus_of_running_job, of_running_job
 
 
 @pytest.fixture(name="commands")
@@ -193,6 +193,7 @@ ASKED: List[Tuple[str, str, Dict[str, Any], Optional[int]]] = [
             "time": "02:00:00",
             "cpus": 16,
             "memory_per_cpu": "8000M",
+            "gpu_type": "l40s",
         },
         2,
     ),
@@ -206,6 +207,7 @@ ASKED: List[Tuple[str, str, Dict[str, Any], Optional[int]]] = [
             "constraint": "x86_64",
             "cpus": 4,
             "memory": "48G",
+            "gpu_type": "rtx8000",
         },
         1,
     ),
@@ -225,6 +227,7 @@ ASKED: List[Tuple[str, str, Dict[str, Any], Optional[int]]] = [
             "time": "05:00:00",
             "cpus": 8,
             "memory": "80G",
+            "gpu_type": "H100",
         },
         1,
     ),
@@ -237,6 +240,7 @@ ASKED: List[Tuple[str, str, Dict[str, Any], Optional[int]]] = [
             "account": "lab42",
             "time": "12:00:00",
             "cpus": 1,
+            "requeue": False,
         },
         None,
     ),
@@ -251,7 +255,7 @@ def test_what_a_job_has_asked_for_is_read_alike_from_every_version(
     if of_running_job(fields).get("time") == "Partition_Limit":
         fields["TimeLimit"] = "UNLIMITED"
     assert of_running_job(fields) == profile
-    assert adoption._gpus(fields) == gpus
+    assert gpus_of_running_job(fields) == gpus
 
 
 def test_an_array_whose_own_number_is_forgotten_is_known_by_a_member_that_lives(

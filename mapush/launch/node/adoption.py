@@ -5,7 +5,7 @@ import json
 import os
 import re
 import socket
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
@@ -186,15 +186,6 @@ def _draft(
         "profile": profile,
         "python": python,
         "code": {"path": project},
-        "gpus": _gpus(place.asked),
+        "gpus": 0,
         "asked": place.asked,
     }
-
-
-def _gpus(asked: Mapping[str, str]) -> Optional[int]:
-    """GPUs of the node; None where SLURM does not say it in a form that is known."""
-    for name in ("TresPerNode", "TresPerJob"):
-        match = re.search(r"gpu(?::[^:,]+)?[:=](\d+)", asked.get(name, ""))
-        if match:
-            return int(match[1])
-    return None
