@@ -65,7 +65,7 @@ def _request(
         code=CodeCopy(**draft["code"]),
         python=draft["python"],
         gpus=gpus_of_running_job(draft["asked"]),
-        profile=load_profile(None, given, asked),
+        profile=load_profile(None, given, asked, has_started=True),
     )
 
 

@@ -148,7 +148,10 @@ def profiles_folder() -> Path:
 
 
 def load_profile(
-    name: Optional[str], changes: Mapping[str, Any], known: Optional[Mapping[str, Any]] = None
+    name: Optional[str],
+    changes: Mapping[str, Any],
+    known: Optional[Mapping[str, Any]] = None,
+    has_started: bool = False,
 ) -> Profile:
     """Read a profile and change some of its fields.
 
@@ -157,6 +160,7 @@ def load_profile(
             no file, where `known` says all.
         changes: Values by field that win over the file's.
         known: Fields of an earlier job, over which the file's win.
+        has_started: Whether the job runs already; which signal it gets is then not known.
 
     Raises:
         RequestError: If there is no such profile, or a field or value is not allowed; the message
@@ -187,7 +191,7 @@ def load_profile(
         )
     # The signal may come 30 s early, and one that comes right after the start lets no job work.
     earliest = profile.signal_lead + _GRANULARITY
-    if profile.seconds <= earliest:
+    if not has_started and profile.seconds <= earliest:
         raise RequestError(
             f"--time {profile.time}: SLURM may send its signal {earliest} s before the end "
             f"(--signal-lead {profile.signal_lead}), which leaves no time to train; give more time"

@@ -127,11 +127,6 @@ REFUSED: Dict[str, Any] = {
         {"profile": {"max_failures": "many"}},
         "--max-failures 'many'",
     ),
-    "no time to train": (
-        ["--exp", "cuboid"],
-        {"asked": {"TimeLimit": "00:02:00"}},
-        "--time 00:02:00: SLURM may send its signal 120 s before the end",
-    ),
 }
 
 
@@ -159,3 +154,10 @@ def test_a_refused_job_stands_in_the_list_of_jobs(root: Path) -> None:
 def test_a_root_that_no_job_can_work_in_is_refused(root: Path) -> None:
     with pytest.raises(MapushError, match="a path with a colon"):
         accept([json.dumps({**draft(root, "--exp", "cuboid"), "root": str(root / "a:b")})])
+
+
+def test_a_short_time_limit_is_the_users_own_affair(root: Path) -> None:
+    # sbatch was told --signal=USR2@10 as well, which SLURM does not show.
+    given = draft(root, "--exp", "cuboid", asked={**ASKED, "TimeLimit": "00:01:00"})
+    assert accept([json.dumps(given)]) == 0
+    assert JobFolder(Path(given["folder"])).asked().profile.time == "00:01:00"
