@@ -501,3 +501,17 @@ def test_a_cancelled_run_says_so(node: FakeNode, root: Path) -> None:
     assert outcome.cancelled
     for record in (run.results / "run.yaml", run.live / "run.yaml"):
         assert "\nstatus: cancelled\n" in record.read_text()
+
+
+def test_another_jobs_variables_never_make_it_the_one_that_is_requeued(
+    node: FakeNode, root: Path
+) -> None:
+    place = submitted(root, "exit 75", job_id=f"{JOB}_7")
+    # SLURM does not answer at the start, and does at the end.
+    node.answer("show", *[SILENT] * 10, shown())
+    inherited = {"SLURM_ARRAY_JOB_ID": "2", "SLURM_ARRAY_TASK_ID": "7", "SLURM_RESTART_COUNT": "4"}
+    command = node.command("--job", str(place.place.with_name(JOB)))
+    done = node.run(command, node.environment(**inherited))
+    assert "what the environment says of the job is believed" in done.stdout
+    assert done.returncode == 75, said(place)
+    assert node.calls("scontrol requeue") == [f"scontrol requeue {ID}"]

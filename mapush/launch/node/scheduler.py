@@ -70,19 +70,17 @@ class Slurm:
         self._say = say
         self._requeued = False
         self.raw_id = environment["SLURM_JOB_ID"]
+        array, index = (environment.get("SLURM_ARRAY_" + name) for name in ("JOB_ID", "TASK_ID"))
+        self.slurm_id = f"{array}_{index}" if array and index else self.raw_id
+        self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
+        self.nodes, self.may_requeue = 1, True
+        self.asked: Mapping[str, str] = {}
+        self._is_known = False
         try:
-            found = self._ask(_QUICK_TRIES)
+            self._ask(_QUICK_TRIES)
         except slurm.SlurmError as error:
-            # Better a wrong guess at what may be another job's than no training.
+            # They may be another job's; it is asked again before anything is done to the job.
             say(f"{error}; what the environment says of the job is believed")
-            array, index = (environment.get("SLURM_ARRAY_" + n) for n in ("JOB_ID", "TASK_ID"))
-            self.slurm_id = f"{array}_{index}" if array and index else self.raw_id
-            self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
-            self.nodes, self.may_requeue, self.asked = 1, True, {}
-            return
-        self.slurm_id, self.restarts = found.id, found.restarts
-        self.nodes, self.may_requeue = found.node_count, found.may_requeue
-        self.asked = found.fields
 
     @property
     def index(self) -> Optional[int]:
@@ -122,7 +120,7 @@ class Slurm:
             return
         if found.state == "RUNNING":
             try:
-                self._call("scancel", "--signal=" + signal_name(number)[3:], self.slurm_id)
+                self._call("scancel", "--signal=" + signal_name(number)[3:], found.id)
             except slurm.SlurmError:
                 child.send(number)
         elif signal_name(number) == "SIGTERM" and self._judge(found) == OURS and self.may_requeue:
@@ -150,12 +148,13 @@ class Slurm:
     def _requeue(self, wait: float, tries: int) -> str:
         for tried in range(tries):
             try:
-                standing = REQUEUED if self._requeued else self._judge(self._ask(1))
+                found = self._ask(1)
+                standing = REQUEUED if self._requeued else self._judge(found)
                 if standing != OURS:
                     by = {REQUEUED: "requeued by SLURM", CANCELLED: "cancelled, so not requeued"}
                     self._say(by[standing])
                     return standing
-                self._call("scontrol", "requeue", self.slurm_id, seconds=60.0)
+                self._call("scontrol", "requeue", found.id, seconds=60.0)
             except slurm.NoCommand as error:
                 self._say(str(error))
                 if signal.SIGTERM in self._signals.seen:
@@ -176,7 +175,7 @@ class Slurm:
                 # SLURM takes a time only once the job is requeued, and before it waits by itself.
                 begin = f"StartTime=now+{wait:.0f}"
                 with contextlib.suppress(slurm.SlurmError):
-                    self._call("scontrol", "update", "JobId=" + self.slurm_id, begin)
+                    self._call("scontrol", "update", "JobId=" + found.id, begin)
             return REQUEUED
         return SILENT
 
@@ -201,6 +200,8 @@ class Slurm:
                 found = slurm.job(self.raw_id, self._environment)
                 if found.state == slurm.GONE:
                     raise slurm.SlurmError(f"SLURM does not know job {self.raw_id}")
+                if not self._is_known and found.state == "RUNNING":
+                    self._learn(found)
                 return found
             except slurm.NoCommand:
                 raise  # it will not come by waiting
@@ -210,6 +211,13 @@ class Slurm:
                 if tried >= _QUICK_TRIES:
                     self._say(f"{error}; asking again")
             self._signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
+
+    def _learn(self, found: slurm.Job) -> None:
+        """Believe SLURM instead of the environment."""
+        self._is_known = True
+        self.slurm_id, self.restarts = found.id, found.restarts
+        self.nodes, self.may_requeue = found.node_count, found.may_requeue
+        self.asked = found.fields
 
     def _call(self, command: str, *arguments: str, **options: Any) -> None:
         slurm.call(command, *arguments, environment=self._environment, **options)
