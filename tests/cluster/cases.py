@@ -80,7 +80,7 @@ def kill_srun(job: TrainingJob) -> None:
     found = processes_of(job.root)
     for pid, command in found:
         # An srun forks another one off, which ends with it.
-        if command.startswith("srun ") and "srun " not in ancestors(pid)[1][1]:
+        if _is_srun(command) and not _is_srun(ancestors(pid)[1][1]):
             os.kill(pid, signal.SIGKILL)
             return
     raise AssertionError(f"no srun among {found}")
@@ -179,6 +179,10 @@ CASES = (
     Case("trainer killed", kill_trainer, ("killed",)),
     Case("srun killed", kill_srun, ("killed", "SIGTERM", "SIGUSR2"), clusters=(STOCK,)),
 )
+
+
+def _is_srun(command: str) -> bool:
+    return command.split()[0].rpartition("/")[2] == "srun"
 
 
 def _is_stopped(pid: int) -> bool:
