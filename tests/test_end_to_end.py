@@ -38,7 +38,7 @@ def test_a_submitted_job_whose_trainer_is_killed_ends_as_if_nothing_had_happened
         killed = False
         for line in job.stdout:
             shown.append(line)
-            if line.startswith("update") and not killed:
+            if "/ 4,000 steps" in line and not killed:
                 owner = yaml.safe_load((only_run(root) / "run.yaml").read_text())["owner"]
                 os.kill(owner["pid"], signal.SIGKILL)
                 killed = True

@@ -79,8 +79,10 @@ def test_a_run_that_was_stopped_goes_on(
     saved = max(
         int(path.name.split("_")[2]) for path in (live / "checkpoints").glob("rl_model_*_steps")
     )
+    # Another total is another request, so the run is named.
+    more = ["--run", only_run(tmp_path).name, "--train_timesteps", str(saved + 800)]
     done = run(
-        train_command(tmp_path, *options, "--train_timesteps", str(saved + 800)),
+        train_command(tmp_path, *options, *more),
         environment,
         project,
     )

@@ -65,7 +65,9 @@ def adopt(
         return folder
     draft = _draft(project, arguments, place, known)
     draft.update(folder=folder.path, root=os.path.normpath(root))
-    words = trainer.shell(draft, [draft["python"], "-m", "mapush.launch.accept", json.dumps(draft)])
+    # In a container PYTHON is the container's own.
+    accept = 'exec "$PYTHON" -m mapush.launch.accept "$1"'
+    words = trainer.shell(draft, [trainer.BASH, "-c", accept, "accept", json.dumps(draft)])
     own = trainer.variables(draft, folder.path, 0, place.slurm_id, place.raw_id)
     before = os.dup(1)
     speak_into(folder)
