@@ -14,6 +14,8 @@ from mapush.diagnosis.look import look
 from mapush.launch.node import trainer
 from tests.diagnosis.questions import levels, profile, question, said
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 PYTHON = {"modules": {"json": "json"}, "simulator": "mujoco", "envs": 1, "gpus": 0}
 PYTHON.update(uses_gpu=False, python=[3, 8])
 SOUND = {"bash": OK, "TMPDIR": OK, "Python": OK, "packages": OK}

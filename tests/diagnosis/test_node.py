@@ -15,6 +15,8 @@ from tests.diagnosis.fakes import STEP, Fakes
 from tests.diagnosis.questions import levels, profile, question, said
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 SOUND = dict.fromkeys(
     ("root", "supervisor", "scontrol", "bash", "TMPDIR", "Python", "packages"), OK
 )

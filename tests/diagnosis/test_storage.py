@@ -23,6 +23,8 @@ from mapush.diagnosis.trials import Calls, try_all
 from tests.diagnosis.questions import levels, question
 from tests.support import run_train
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 MB = 1_000_000
 TRIALS = ("exclusive mkdir", "exclusive hard links", "modification times", "durable writes")
 

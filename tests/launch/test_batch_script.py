@@ -17,6 +17,8 @@ from fake_node import ID, FakeNode, said, shown
 from mapush.launch.jobs import JobFolder
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 SCRIPT = PROJECT / "slurm" / "train.sh"
 # Writes down how it was called, and where; ends as the file `end` says. It is train.sh of a task.
 TRAINER = """#!/bin/bash

@@ -23,6 +23,8 @@ from mapush.launch.local import make_slots
 from mapush.launch.node.folder import ATTEMPTS, Outcome
 from mapush.submit import main as submit
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 PROGRAM = """
 import sys
 from mapush.errors import exit_with

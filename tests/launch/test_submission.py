@@ -13,6 +13,8 @@ from fake_trainers import COMPLETES, experiment, field, listening, run_submit, s
 
 from mapush.launch.jobs import JobFolder, known_jobs
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 # A trainer that does what the real one does as far as a launcher sees it.
 TRAINER = """
 exec "$PYTHON" - "$@" <<'END'

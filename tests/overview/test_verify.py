@@ -21,6 +21,8 @@ from mapush.runs import main
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, differences, only_run
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 UPDATES, TOTAL = 19, 20  # done when the run is stopped; of 400 steps each
 SHORT = [*SMALL, "--eval_freq", "0", "--final_envs", "0", "--train_timesteps", str(TOTAL * 400)]
 

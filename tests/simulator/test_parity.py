@@ -10,6 +10,8 @@ pytest.importorskip("mjbatch", reason="needs the mujoco extra")
 from mapush.evaluation.assess import assess
 from mapush.evaluation.policy import load_policy
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 PUBLISHED = PROJECT.parent / "shared" / "reference" / "checkpoints"
 
 

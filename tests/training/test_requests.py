@@ -21,6 +21,8 @@ from mapush.results.run import LEASES, RunDirectory
 from mapush.train import main
 from tests.support import PROJECT, SMALL, only_run
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 QUICK = [*SMALL, *"--train_timesteps 800 --eval_freq 0 --final_envs 0".split()]
 
 

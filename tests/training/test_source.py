@@ -16,6 +16,8 @@ from mapush.runs import main as runs
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, only_run
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 QUICK = [*SMALL, "--eval_freq", "0", "--final_envs", "0"]
 
 
