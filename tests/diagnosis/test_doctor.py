@@ -19,6 +19,8 @@ from mapush.errors import MapushError
 from tests.diagnosis.fakes import Fakes
 from tests.support import PROJECT
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ from mapush.launch.jobs import JobFolder, MaybeQueued, known_jobs
 from mapush.launch.node.folder import Outcome
 from mapush.submit import main as submit
 
+pytestmark = pytest.mark.slow  # processes by the dozen
+
 ASKED = {
     "--partition": "low",
     "--account": "lab 42",
