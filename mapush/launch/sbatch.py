@@ -24,6 +24,7 @@ from mapush.files import storage_error
 from mapush.launch import squeue
 from mapush.launch.jobs import JobFolder, MaybeQueued
 from mapush.launch.node import slurm, trainer
+from mapush.launch.node.folder import LOG
 from mapush.launch.profile import BATCH_SCRIPT, PROJECT
 from mapush.launch.request import JobRequest
 
@@ -202,7 +203,7 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
     executor = SlurmExecutor(folder=str(group))
     options: Dict[str, Any] = {
         "time": profile.time,
-        "output": f"{group}{'_%a' if len(places) > 1 else ''}/job.log",
+        "output": f"{group}{'_%a' if len(places) > 1 else ''}/{LOG}",
         "mem": profile.memory,
         "mem-per-cpu": profile.memory_per_cpu,
         "signal": f"{profile.signal}@{profile.signal_lead}",

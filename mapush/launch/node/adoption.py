@@ -9,10 +9,10 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
-from mapush.launch.node.folder import REQUEST, Folder, Outcome
+from mapush.launch.node.folder import LOG, REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.scheduler import OURS, STEP, Slurm
-from mapush.launch.node.signals import Child, Signals
+from mapush.launch.node.signals import Child, Signals, end_of
 
 # Variables of the profile's fields: see `mapush.launch.profile`.
 _FIELDS = ("CONTAINER", "RUNTIME", "MAX_FAILURES", "MAX_IDLE", "FAILURE_WAIT")
@@ -60,7 +60,7 @@ def adopt(
     if place.nodes > 1:
         _refuse(f"{place.nodes} nodes: a run trains on one; ask sbatch for --nodes=1")
     folder = _folder(os.path.join(os.path.normpath(root), "log", "submit"), place)
-    say("mapush: the log of this job is {}".format(folder.file("job.log")))
+    say(f"mapush: the log of this job is {folder.file(LOG)}")
     if _is_accepted(folder, project):
         return folder
     draft = _draft(project, arguments, place, known)
@@ -74,13 +74,10 @@ def adopt(
     begin = folder.log_bytes()
     full = dict(slurm.clean(trainer.without_own(known)), **own)
     child = Child([*STEP, *words], full, project)
-    while child.code is None:
-        for number in signals.take():
-            child.send(number)
-        signals.collect(1.0)
+    code = end_of(child, signals, lambda number, to: to.send(number))
     os.dup2(before, 1)
-    if child.code or not _is_accepted(folder, project):
-        code = child.code or verdict.SET_UP_ENDED
+    if code or not _is_accepted(folder, project):
+        code = code or verdict.SET_UP_ENDED
         raise _ended(code, folder, folder.last_words(begin), place)
     return folder
 

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import time
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """Ask a job that no scheduler runs to end. The user signals are what schedulers send before they
@@ -73,6 +73,17 @@ class Child:
         """Signal it, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+
+def end_of(child: Child, signals: Signals, pass_on: Callable[[int, Child], None]) -> int:
+    """Wait for a child's end, passing signals on meanwhile; its exit code."""
+    while True:
+        code = child.code
+        if code is not None:
+            return code
+        for number in signals.take():
+            pass_on(number, child)
+        signals.collect(1.0)
 
 
 def _nothing(number: int, frame: object) -> None:

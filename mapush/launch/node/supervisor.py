@@ -16,7 +16,7 @@ from mapush.launch.node.folder import REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.run import Run
 from mapush.launch.node.scheduler import CANCELLED, OURS, REQUEUED, Here, Slurm
-from mapush.launch.node.signals import Signals
+from mapush.launch.node.signals import Signals, end_of
 from mapush.launch.node.verdict import Action, Attempt, Policy, Verdict
 
 
@@ -96,11 +96,7 @@ class Supervisor:
         except (OSError, slurm.SlurmError) as error:
             say(f"mapush: the trainer cannot be started: {error}")
             return 126
-        while child.code is None:
-            for number in self._signals.take():
-                self._place.pass_on(number, child)
-            self._signals.collect(1.0)
-        return child.code
+        return end_of(child, self._signals, self._place.pass_on)
 
     def _settle(self, code: int, begin: int) -> Optional[int]:
         """Judge the trainer's end and do what follows; None if it is to be started again here."""

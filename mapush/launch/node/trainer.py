@@ -8,6 +8,7 @@ import os
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mapush.launch.node import verdict
+from mapush.launch.node.folder import RUN_LINK
 
 BASH = "/bin/bash"
 KEPT = "MAPUSH_KEPT_"
@@ -70,7 +71,7 @@ def variables(
         "MAPUSH_RUNTIME": profile.get("runtime") or "auto",
         "MAPUSH_BINDS": "\n".join(profile.get("binds") or ()),
         "MAPUSH_JOB_ID": os.path.basename(folder),
-        "MAPUSH_RUN_LINK": os.path.join(folder, "run"),
+        "MAPUSH_RUN_LINK": os.path.join(folder, RUN_LINK),
         "MAPUSH_RESTART_COUNT": str(restart),
         "PYTHON": request["python"],
         "PYTHONUNBUFFERED": "1",
