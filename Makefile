@@ -26,10 +26,10 @@ tools := $(patsubst %,requirements/%.txt,dev $(extras))
 install := $(run) -m pip install -qq --disable-pip-version-check --no-input
 scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
-# The slow ones stay in one process: the clusters' jobs have a pool of their own, and two images at
-# once are too much for a disk.
-fast = $(run) -m pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST)
-slow = $(run) -m pytest -m slow $(PYTEST)
+# tests/conftest.py says which tests stay in one process, and which of these begin.
+pytest = $(run) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+fast = $(pytest) -m 'not slow' $(PYTEST)
+slow = $(pytest) -m slow $(PYTEST)
 # What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
 none := 5
 node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node

@@ -282,7 +282,8 @@ def start(
 
 def processes_of(root: Path) -> List[Tuple[int, str]]:
     """Living processes that know a root by their command line or environment, but this one."""
-    needle, found = str(root).encode(), []
+    # A root named 1 is not the beginning of one named 12.
+    knows, found = re.compile(re.escape(os.fsencode(root)) + rb"(?!\w)").search, []
     for pid in _processes():
         if pid == os.getpid():
             continue
@@ -290,7 +291,7 @@ def processes_of(root: Path) -> List[Tuple[int, str]]:
             place = Path(f"/proc/{pid}")
             command = (place / "cmdline").read_bytes()
             # A zombie has neither.
-            if needle in command or needle in (place / "environ").read_bytes():
+            if knows(command) or knows((place / "environ").read_bytes()):
                 found.append((pid, command.replace(b"\0", b" ").decode(errors="replace")[:200]))
         except OSError:
             continue
