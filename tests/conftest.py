@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 import pytest
 
@@ -20,24 +20,36 @@ SLOW = ("cluster", "container", "durability")
 MARKED_INSIDE = ("container/test_enter_commands.py", "durability/test_names.py")
 
 
-# Folders whose tests share a cluster or an image, so that one process runs them, the longest first;
-# elsewhere that holds for a file.
+# Folders whose tests share a cluster or images, so that one process runs them: the longest first.
 TOGETHER = ("container", "cluster")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    def turn(item: pytest.Item) -> int:
-        folder = item.path.relative_to(TESTS).parts[0]
-        return TOGETHER.index(folder) if folder in TOGETHER else len(TOGETHER)
-
     for item in items:
         path = item.path.relative_to(TESTS)
         if path.parts[0] in SLOW and path.as_posix() not in MARKED_INSIDE:
             item.add_marker(pytest.mark.slow)
-        group = path.parts[0] if path.parts[0] in TOGETHER else path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=turn)
+    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS).parts[0]))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        """A process at a time for a file, or for a folder of `TOGETHER`."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            folder = path.split("/")[1]
+            return folder if folder in TOGETHER else path
+
+    return ByFile(config, log)
+
+
+def _turn(folder: str) -> int:
+    return TOGETHER.index(folder) if folder in TOGETHER else len(TOGETHER)
 
 
 @pytest.fixture(autouse=True)
