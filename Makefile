@@ -63,13 +63,13 @@ check: $(dev) ## lint, formatting, types, shell scripts, and that the package is
 	@$(venv)/bin/basedpyright --pythonpath $(run)
 	@$(venv)/bin/shellcheck --external-sources $(scripts)
 	@$(venv)/bin/hadolint Dockerfile
-	@# The 3.10+ extras (mapush/simulator/mujoco.py and scene.py, mapush/evaluation's pictures) are
-	@# only imported where they are used; as text they are Python 3.8 too, so no file is left out.
+	@# The 3.10+ extras (mapush/simulators/mujoco, mapush/rendering) are only imported where they
+	@# are used; as text they are Python 3.8 too, so no file is left out.
 	@$(python38) mapush task
 	@# What runs on a node before anything of the user's has to do with that node's own Python.
 	@$(venv)/bin/vermin -q -t=3.6- --no-tips --violations $(node)
 	@# pydantic evaluates the annotations of the task's fields when it runs.
-	@$(python38) --eval-annotations mapush/task
+	@$(python38) --eval-annotations mapush/tasks
 
 image: ## make the container image mapush:isaacgym (or SIM=mujoco) with docker or podman
 	@[ -n '$(base_$(SIM))' ] || { $(say) "SIM=$(SIM): must be isaacgym or mujoco" >&2; exit 2; }

@@ -27,7 +27,7 @@ from mapush.errors import RequestError, exit_with
 from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.calculator import Figures
 from mapush.evaluation.policy import load_policy
-from mapush.task import known_experiments, load_task, task_folder
+from mapush.tasks import known_experiments, load_task, task_folder
 
 MEAN_GOAL = 0.04  # mean absolute error of a task's success rates
 LARGEST_GOAL = 0.10  # of any one checkpoint

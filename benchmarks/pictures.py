@@ -12,13 +12,13 @@ import argparse
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError, exit_with
-from mapush.evaluation import encoding, episode, video
+from mapush.rendering import encoding, episode, video
 from mapush.evaluation.policy import load_policy
-from mapush.evaluation.stage import Stage
-from mapush.simulator.mujoco import MujocoSimulator
-from mapush.task import load_task, task_folder
+from mapush.rendering.stage import Stage
+from mapush.simulators.mujoco.simulator import MujocoSimulator
+from mapush.tasks import load_task, task_folder
 
 _ENDINGS = (".gif", ".webp", ".mp4", ".png")
 

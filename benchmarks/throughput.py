@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
-from mapush.environment.push import ACTION_SIZE, PushEnvironment
-from mapush.environment.reset import draw_start
-from mapush.simulator import make_simulator
-from mapush.task import load_task, task_folder
+from mapush.environment.vector import ACTION_SIZE, PushEnvironment
+from mapush.simulators import make_simulator
+from mapush.tasks import load_task, task_folder
+from mapush.tasks.push.reset import draw_start
 
 _VALUE = re.compile(r"^ +(\w+): (\S+)$", re.MULTILINE)
 _WARM_UP = 100  # control steps

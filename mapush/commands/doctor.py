@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import List, Optional
 
 from mapush.arguments import NUMBERS, Parser, add_fields, add_root, given
-from mapush.diagnosis.examine import examine
-from mapush.diagnosis.finding import losses
-from mapush.diagnosis.question import Question
-from mapush.diagnosis.report import as_json, show
+from mapush.doctor.examine import examine
+from mapush.doctor.finding import losses
+from mapush.doctor.question import Question
+from mapush.doctor.report import as_json, show
 from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, RequestError
 from mapush.launch.node import slurm
 from mapush.launch.profile import DEFAULT, load_profile
 from mapush.launch.profile_options import add_profile, profile_changes
 from mapush.launch.request import LOCAL, SLURM
-from mapush.learner.recipe import Recipe, build_recipe
-from mapush.overview.tables import screen
+from mapush.learners.recipe import Recipe, build_recipe
 from mapush.training.settings import Settings, build_settings
+from mapush.views.tables import screen
 
 # Options of the trainer on which it depends what is written and what must be installed.
 _OF_SPACE = (

@@ -110,7 +110,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             parsed.overwrite,
         )
         return EXIT_COMPLETE
-    from mapush.overview import detail, listing, prune, verify
+    from mapush.views import detail, listing, prune, verify
 
     if parsed.act == "verify":
         return verify.verify_runs(parsed.root, parsed.run)

@@ -9,8 +9,8 @@ from typing import List, Optional
 
 from mapush.arguments import NUMBERS, Parser, add_root
 from mapush.errors import EXIT_COMPLETE, RequestError
-from mapush.simulator import DEVICES, SIMULATORS
-from mapush.simulator.isaacgym.imports import load_before_torch
+from mapush.simulators import DEVICES, SIMULATORS
+from mapush.simulators.isaacgym.imports import load_before_torch
 
 _HERE = Path()  # `--record_video` without a path
 
@@ -96,7 +96,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if parsed.seed is not None and not 0 <= parsed.seed < 2**31:
         raise RequestError(f"--seed {parsed.seed}: must be a whole number from 0 to {2**31 - 1}")
     load_before_torch()
-    from mapush.evaluation import session
+    from mapush.rendering import session
 
     seed = session.TEST_SEED if parsed.seed is None else parsed.seed
     more = {"device": parsed.device, "options": parsed.sim_options}

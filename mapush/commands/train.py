@@ -6,8 +6,8 @@ import sys
 from typing import List, Optional
 
 from mapush.arguments import given
-from mapush.learner.recipe import Recipe
-from mapush.simulator.isaacgym.imports import load_before_torch
+from mapush.learners.recipe import Recipe
+from mapush.simulators.isaacgym.imports import load_before_torch
 from mapush.training.interruption import SignalFlag
 from mapush.training.options import build_parser
 from mapush.training.settings import Settings

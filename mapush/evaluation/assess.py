@@ -6,10 +6,10 @@ from typing import Callable
 
 import torch
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.evaluation.calculator import Figures, evaluate
-from mapush.simulator import make_simulator
-from mapush.task import PushTask
+from mapush.simulators import make_simulator
+from mapush.tasks import PushTask
 
 TEST_SEED = 0  # of the published protocol's episodes in `mapush.test`
 TRAINING_SEED = 271828  # of those that choose the best checkpoint: others, so that it has no luck

@@ -8,7 +8,7 @@ from typing import Callable, Tuple
 
 import torch
 
-from mapush.environment.push import ACTION_SIZE, PushEnvironment
+from mapush.environment.vector import ACTION_SIZE, PushEnvironment
 from mapush.evaluation.ledger import Entry
 
 Policy = Callable[[torch.Tensor], torch.Tensor]

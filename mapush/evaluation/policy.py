@@ -9,10 +9,10 @@ from typing import Any, Dict, Mapping, Optional
 import torch
 
 from mapush.checkpoint import module, published
-from mapush.environment.push import ACTION_SIZE
+from mapush.environment.vector import ACTION_SIZE
 from mapush.errors import CheckpointError
-from mapush.learner.network import Actor, Architecture, check_weights, load_weights
-from mapush.task import PushTask
+from mapush.learners.network import Actor, Architecture, check_weights, load_weights
+from mapush.tasks import PushTask
 
 
 @dataclass(frozen=True)

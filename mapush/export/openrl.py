@@ -9,10 +9,10 @@ import torch
 
 from mapush.errors import CheckpointError, RequestError
 from mapush.export.source import Source
-from mapush.learner.network import encode
-from mapush.learner.openrl_networks import Networks
-from mapush.learner.openrl_package import import_openrl, make_config, make_module
-from mapush.learner.recipe import Recipe, build_recipe
+from mapush.learners.network import encode
+from mapush.learners.openrl_networks import Networks
+from mapush.learners.openrl_package import import_openrl, make_config, make_module
+from mapush.learners.recipe import Recipe, build_recipe
 
 
 def make_openrl(source: Source) -> Tuple[bytes, Any]:

@@ -20,8 +20,8 @@ from torch import nn
 from mapush.errors import RequestError
 from mapush.export.description import describe
 from mapush.export.source import Source
-from mapush.learner.network import Actor
-from mapush.task.spec import Control
+from mapush.learners.network import Actor
+from mapush.tasks.push.spec import Control
 
 METADATA = "mapush.json"
 
@@ -61,7 +61,7 @@ class RobotPolicy(nn.Module):
         return self.limit * (self._gain * self.forward(observation)).clamp(-1.0, 1.0)
 
     def _encode(self, observation: torch.Tensor) -> torch.Tensor:
-        # What `mapush.learner.network.encode` does, without writing into a tensor, which ONNX
+        # What `mapush.learners.network.encode` does, without writing into a tensor, which ONNX
         # cannot say.
         if not self._angles:
             return observation

@@ -11,11 +11,11 @@ from mapush.arguments import command_line, read_whole_number
 from mapush.checkpoint.store import CheckpointEntry, load_entry
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
-from mapush.evaluation.session import task_of
-from mapush.overview import facts
-from mapush.results.directory import open_run
-from mapush.results.run import RunDirectory
-from mapush.task import PushTask, load_task
+from mapush.rendering.session import task_of
+from mapush.runs.directory import open_run
+from mapush.runs.run import RunDirectory
+from mapush.tasks import PushTask, load_task
+from mapush.views import facts
 
 _MODULE = "module.pt"
 

@@ -17,7 +17,7 @@ from mapush.errors import RequestError, StorageError
 from mapush.files import fsync_directory, hidden_sibling, make_directory, storage_errors
 from mapush.launch.profile import PROJECT
 from mapush.launch.request import CodeCopy
-from mapush.results.code import code_facts
+from mapush.runs.code import code_facts
 
 # What a job runs besides its tasks.
 _PARTS = ("mapush", "job")

@@ -9,13 +9,13 @@ import torch
 
 from mapush.checkpoint import retention
 from mapush.checkpoint.module import dumps
-from mapush.environment.observation import angle_positions
-from mapush.environment.push import ACTION_SIZE, PushEnvironment
+from mapush.environment.vector import ACTION_SIZE, PushEnvironment
 from mapush.errors import CheckpointError
-from mapush.learner.base import Learner
-from mapush.learner.openrl import OpenRLLearner
-from mapush.learner.ppo import PPOLearner
-from mapush.simulator import make_simulator
+from mapush.learners.base import Learner
+from mapush.learners.openrl import OpenRLLearner
+from mapush.learners.ppo import PPOLearner
+from mapush.simulators import make_simulator
+from mapush.tasks.push.observation import angle_positions
 from mapush.training.loop import capture, rollout_steps
 from mapush.training.plan import Plan, Source
 from mapush.training.space import Space, estimate

@@ -11,15 +11,15 @@ from typing import Callable, Iterator
 
 from mapush.errors import EXIT_FAILURE, OwnershipError, RequestError, StorageError
 from mapush.files import hidden_sibling, storage_errors
-from mapush.results.identity import (
+from mapush.runs.identity import (
     JOB_ID,
     RUN_LINK,
     Owner,
     count_in_environment,
     job_environment,
 )
-from mapush.results.owner import STALE_AFTER, Ownership, acquire, holder
-from mapush.results.run import RunDirectory
+from mapush.runs.owner import STALE_AFTER, Ownership, acquire, holder
+from mapush.runs.run import RunDirectory
 
 PATIENCE = STALE_AFTER + 10.0
 """Seconds that a job waits for an earlier process of its own; a silent one is dead before."""

@@ -9,7 +9,7 @@ from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.evaluation.assess import assess
 from mapush.evaluation.ledger import FILE_NAME, read_success_rates, write_success_rate
 from mapush.evaluation.policy import load_policy
-from mapush.results.directory import RunDirectory
+from mapush.runs.directory import RunDirectory
 from mapush.training.log import RunLog
 from mapush.training.plan import Plan
 

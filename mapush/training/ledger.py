@@ -15,9 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from mapush.results.directory import RunDirectory
-from mapush.results.identity import Owner
-from mapush.results.record import Interruption, RunRecord
+from mapush.runs.directory import RunDirectory
+from mapush.runs.identity import Owner
+from mapush.runs.record import Interruption, RunRecord
 
 KILLED = "killed"
 FAILED = "failed"

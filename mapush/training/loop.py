@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Optional
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import StorageError
-from mapush.learner.base import Learner
+from mapush.learners.base import Learner
 from mapush.training.log import LOG_NAMES, RunLog
 from mapush.training.saver import Saver
 from mapush.training.settings import Settings

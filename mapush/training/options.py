@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mapush.arguments import NUMBERS, Parser, add_fields, add_root, truth
-from mapush.learner.recipe import Recipe
+from mapush.learners.recipe import Recipe
 from mapush.training.settings import Settings
 
 

@@ -10,13 +10,13 @@ from mapush.checkpoint import retention
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
-from mapush.learner.recipe import Recipe, build_recipe
-from mapush.results.code import code_facts
-from mapush.results.directory import RunDirectory, open_run, runs_of_job
-from mapush.results.identity import JOB_ID, Owner, job_environment
-from mapush.results.name import check_plain
-from mapush.results.record import COMPLETE, RunRecord
-from mapush.task import PushTask, load_task, task_folder
+from mapush.learners.recipe import Recipe, build_recipe
+from mapush.runs.code import code_facts
+from mapush.runs.directory import RunDirectory, open_run, runs_of_job
+from mapush.runs.identity import JOB_ID, Owner, job_environment
+from mapush.runs.name import check_plain
+from mapush.runs.record import COMPLETE, RunRecord
+from mapush.tasks import PushTask, load_task, task_folder
 from mapush.training.settings import Settings, build_settings
 
 

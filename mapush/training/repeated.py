@@ -8,8 +8,8 @@ from typing import Any, Dict, Mapping
 from mapush.arguments import command_line
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import RequestError
-from mapush.learner.recipe import build_recipe
-from mapush.results.run import RunDirectory
+from mapush.learners.recipe import build_recipe
+from mapush.runs.run import RunDirectory
 from mapush.training.plan import Request
 
 

@@ -11,10 +11,10 @@ import torch
 from mapush.checkpoint.manifest import versions
 from mapush.errors import EXIT_COMPLETE, EXIT_RUN_AGAIN, RequestError
 from mapush.files import check_path, is_directory, storage_errors
-from mapush.results import record
-from mapush.results.directory import RunDirectory, reserve
-from mapush.results.identity import Owner
-from mapush.results.owner import acquire
+from mapush.runs import record
+from mapush.runs.directory import RunDirectory, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.owner import acquire
 from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag

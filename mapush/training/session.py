@@ -28,14 +28,14 @@ from mapush.files import (
     make_directory,
     storage_errors,
 )
-from mapush.results import record
-from mapush.results.code import resumed_with
-from mapush.results.directory import RunDirectory
-from mapush.results.finish import finish
-from mapush.results.identity import Owner
-from mapush.results.owner import Ownership
-from mapush.results.pins import in_use
-from mapush.results.record import Interruption, RunRecord
+from mapush.runs import record
+from mapush.runs.code import resumed_with
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.identity import Owner
+from mapush.runs.owner import Ownership
+from mapush.runs.pins import in_use
+from mapush.runs.record import Interruption, RunRecord
 from mapush.training.assembly import Parts, assemble, expected_space
 from mapush.training.claim import worth_a_retry
 from mapush.training.closing import evaluate_run

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Mapping
 
 from mapush.errors import RequestError, there_are
-from mapush.simulator import DEVICES, SIMULATORS
+from mapush.simulators import DEVICES, SIMULATORS
 
 # Each learner with the recipe that it trains by where none is named.
 LEARNERS = {"native": "default", "openrl": "published"}

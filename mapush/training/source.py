@@ -10,9 +10,9 @@ from typing import Iterator, Optional
 from mapush.checkpoint.store import step_of
 from mapush.errors import StorageError
 from mapush.files import status
-from mapush.results import record
-from mapush.results.identity import Owner
-from mapush.results.pins import Pin
+from mapush.runs import record
+from mapush.runs.identity import Owner
+from mapush.runs.pins import Pin
 
 _log = logging.getLogger("mapush")
 

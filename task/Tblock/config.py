@@ -1,6 +1,6 @@
 """Two robots push a block in the shape of a T."""
 
-from mapush.task import Box, Metrics, Object, PushTask, Robots, Termination
+from mapush.tasks import Box, Metrics, Object, PushTask, Robots, Termination
 
 task = PushTask(
     name="Tblock",

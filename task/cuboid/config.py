@@ -1,6 +1,6 @@
 """Two robots push a box with a side of 1.2 m."""
 
-from mapush.task import Box, Object, PushTask, Robots
+from mapush.tasks import Box, Object, PushTask, Robots
 
 task = PushTask(
     name="cuboid",

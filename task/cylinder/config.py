@@ -1,6 +1,6 @@
 """Three robots push a cylinder with a diameter of 3 m."""
 
-from mapush.task import Cylinder, Object, PushTask, Rewards, Robots
+from mapush.tasks import Cylinder, Object, PushTask, Rewards, Robots
 
 task = PushTask(
     name="cylinder",

@@ -21,12 +21,12 @@ from mapush.checkpoint import manifest, module, published
 from mapush.errors import RequestError
 from mapush.evaluation.ledger import Entry, read_success_rates
 from mapush.evaluation.policy import build_policy, read_checkpoint
-from mapush.learner.network import Actor, Architecture
-from mapush.results import record
-from mapush.results.directory import find_by_job, reserve
-from mapush.results.identity import Owner
-from mapush.results.owner import acquire, living
-from mapush.task import load_task, task_folder
+from mapush.learners.network import Actor, Architecture
+from mapush.runs import record
+from mapush.runs.directory import find_by_job, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.owner import acquire, living
+from mapush.tasks import load_task, task_folder
 from tests.checkpoint import handmade_archives as archives
 from tests.checkpoint.checkpoint_states import state_at
 

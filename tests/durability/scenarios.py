@@ -20,12 +20,12 @@ from mapush.checkpoint import retention
 from mapush.checkpoint.store import CheckpointStore, load_entry
 from mapush.errors import LostRunError, StorageError
 from mapush.files import storage_errors
-from mapush.results import record
-from mapush.results.directory import find_by_job, reserve, runs
-from mapush.results.finish import finish
-from mapush.results.identity import Owner
-from mapush.results.owner import Ownership, acquire, file_system_time
-from mapush.results.run import LEASES, RunDirectory
+from mapush.runs import record
+from mapush.runs.directory import find_by_job, reserve, runs
+from mapush.runs.finish import finish
+from mapush.runs.identity import Owner
+from mapush.runs.owner import Ownership, acquire, file_system_time
+from mapush.runs.run import LEASES, RunDirectory
 from mapush.training.interruption import SignalFlag
 from mapush.training.plan import Request
 from mapush.training.run import train

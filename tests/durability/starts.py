@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, NoReturn, Set, Tuple
 
-from mapush.results.directory import find_by_job, reserve, runs
-from mapush.results.identity import Owner
-from mapush.results.run import RunDirectory
+from mapush.runs.directory import find_by_job, reserve, runs
+from mapush.runs.identity import Owner
+from mapush.runs.run import RunDirectory
 from tests.support import PROJECT
 
 START = datetime(2025, 10, 28, 18, 7, 58)

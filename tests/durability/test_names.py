@@ -11,9 +11,9 @@ from typing import Iterator
 import pytest
 
 from mapush.errors import StorageError
-from mapush.results.directory import find_by_job, reserve
-from mapush.results.identity import Owner
-from mapush.results.run import RunDirectory
+from mapush.runs.directory import find_by_job, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.run import RunDirectory
 from tests.durability.starts import START, assert_all_found, start_many
 
 COUNT = 80

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import torch
 
-from mapush.simulator.base import Bodies, Start
-from mapush.task import PushTask, load_task, task_folder
+from mapush.simulators.base import Bodies, Start
+from mapush.tasks import PushTask, load_task, task_folder
 
 TASKS = Path(__file__).resolve().parents[2] / "task"
 Script = Callable[[int], Bodies]  # control steps since the beginning to bodies

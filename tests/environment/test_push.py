@@ -10,11 +10,11 @@ import pytest
 import torch
 from scripted import ScriptedSimulator, bodies_at, task_of
 
-from mapush.environment.push import Episode, PushEnvironment
-from mapush.environment.reward import TERMS
+from mapush.environment.vector import Episode, PushEnvironment
 from mapush.errors import RequestError
-from mapush.simulator.base import Bodies
-from mapush.task import PushTask
+from mapush.simulators.base import Bodies
+from mapush.tasks import PushTask
+from mapush.tasks.push.reward import TERMS
 from tests.support import differences
 
 FAR, TOUCHING = [(-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0), (-1.0, 0.1, 0.0)]
@@ -188,7 +188,7 @@ def test_the_terms_are_means_per_control_step_and_robot() -> None:
 
 def made(seed: int) -> PushEnvironment:
     pytest.importorskip("mjbatch", reason="needs the mujoco extra")
-    from mapush.simulator.mujoco import MujocoSimulator
+    from mapush.simulators.mujoco.simulator import MujocoSimulator
 
     task = short(30)
     return PushEnvironment(task, MujocoSimulator(task, 8), seed=seed, hold=5)

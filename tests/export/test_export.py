@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from mapush.checkpoint.module import load
-from mapush.environment.observation import observe
 from mapush.errors import CheckpointError, MapushError, RequestError
 from mapush.evaluation.ledger import Entry, write_success_rate
 from mapush.evaluation.policy import LoadedPolicy, load_policy
 from mapush.export import command, robot
 from mapush.export.description import observation_names
-from mapush.runs import main
-from mapush.simulator.base import Bodies
-from mapush.task import load_task
+from mapush.runs.__main__ import main
+from mapush.simulators.base import Bodies
+from mapush.tasks import load_task
+from mapush.tasks.push.observation import observe
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, differences, without_openrl
 

@@ -17,9 +17,9 @@ from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node.folder import Outcome
 from mapush.launch.profile import Profile, load_profile
 from mapush.launch.request import CodeCopy, JobRequest
-from mapush.results.directory import finish, reserve
-from mapush.results.identity import Owner
-from mapush.results.run import RunDirectory
+from mapush.runs.directory import finish, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.run import RunDirectory
 
 JOB = "11-23-18-12-45_cuboid"
 

@@ -23,8 +23,8 @@ TRAINER = """
 exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
-from mapush.results.directory import find_by_job, finish, reserve
-from mapush.results.identity import Owner
+from mapush.runs.directory import find_by_job, finish, reserve
+from mapush.runs.identity import Owner
 root, job = pathlib.Path(os.environ["MAPUSH_ROOT"]), os.environ["MAPUSH_JOB_ID"]
 print("restart", os.environ["MAPUSH_RESTART_COUNT"], os.getcwd() == os.environ["MAPUSH_CODE"])
 run = find_by_job(root, job)

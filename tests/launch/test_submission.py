@@ -21,8 +21,8 @@ exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
 from mapush.evaluation.ledger import Entry, write_success_rate
-from mapush.results.directory import find_by_job, finish, reserve
-from mapush.results.identity import Owner
+from mapush.runs.directory import find_by_job, finish, reserve
+from mapush.runs.identity import Owner
 root = pathlib.Path(sys.argv[sys.argv.index("--root") + 1])
 job = os.environ["MAPUSH_JOB_ID"]
 run = find_by_job(root, job)

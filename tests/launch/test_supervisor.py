@@ -16,9 +16,9 @@ import pytest
 from fake_node import ID, JOB, PENDING, SILENT, UNKNOWN, Answer, FakeNode, said, shown, submitted
 
 from mapush.launch.jobs import JobFolder
-from mapush.results.directory import finish, reserve
-from mapush.results.identity import Owner
-from mapush.results.run import RunDirectory
+from mapush.runs.directory import finish, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.run import RunDirectory
 
 ENDED = "2036-11-23T21:00:00"
 

@@ -12,12 +12,12 @@ from typing import Dict, List
 
 import pytest
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import OwnershipError, RequestError
-from mapush.results.directory import finish, open_run, reserve
-from mapush.results.identity import Owner
-from mapush.results.owner import acquire, holder
-from mapush.results.run import RunDirectory
+from mapush.runs.directory import finish, open_run, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.owner import acquire, holder
+from mapush.runs.run import RunDirectory
 from mapush.train import main
 from mapush.training import claim as claim_module
 from mapush.training.claim import claim, link, refuse_many_tasks

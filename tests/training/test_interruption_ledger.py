@@ -10,9 +10,9 @@ from typing import Optional, Tuple
 
 import pytest
 
-from mapush.results.directory import RunDirectory, reserve
-from mapush.results.identity import Owner
-from mapush.results.record import Interruption
+from mapush.runs.directory import RunDirectory, reserve
+from mapush.runs.identity import Owner
+from mapush.runs.record import Interruption
 from mapush.training.ledger import (
     going_on_line,
     interrupted_line,

@@ -16,9 +16,9 @@ from typing import Any, Callable, Dict, List
 import pytest
 import yaml
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import StorageError
-from mapush.results.run import RunDirectory
+from mapush.runs.run import RunDirectory
 from mapush.train import main
 from mapush.training import run as run_module
 from mapush.training.loop import TrainingLoop
@@ -164,7 +164,7 @@ def test_a_signal_is_one_line_and_so_is_going_on(
 def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
+    killed_before(tmp_path, "mapush.learners.ppo.PPOLearner", "update", 4)
     assert lines(log_of(tmp_path), INTERRUPTED) == []
     # As if it had given heartbeats long after its last update, in an evaluation.
     (log,) = tmp_path.glob("log/MQE/*/*/log.txt")
@@ -196,7 +196,7 @@ def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
 def test_a_resume_that_is_killed_before_it_trains_brings_no_line_twice(
     owner: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
+    killed_before(tmp_path, "mapush.learners.ppo.PPOLearner", "update", 4)
     on(monkeypatch, "n4", restart=1)
     killed_before(tmp_path, owner, method, 1)
     on(monkeypatch, "n5", restart=2)
@@ -216,11 +216,11 @@ def test_a_resume_that_is_killed_before_it_trains_brings_no_line_twice(
 def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
+    killed_before(tmp_path, "mapush.learners.ppo.PPOLearner", "update", 4)
     (log,) = tmp_path.glob("log/MQE/*/*/log.txt")
     heard = datetime.fromtimestamp(log.stat().st_mtime).astimezone()
     on(monkeypatch, "n4", restart=1)
-    killed_before(tmp_path, "mapush.results.run.RunDirectory", "update", 1)
+    killed_before(tmp_path, "mapush.runs.run.RunDirectory", "update", 1)
     on(monkeypatch, "n5", restart=2)
     assert train(tmp_path) == 0
     (note,) = record(tmp_path)["interruptions"]
@@ -232,8 +232,8 @@ def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
 def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 4)
-    killed_before(tmp_path, "mapush.learner.ppo.PPOLearner", "update", 1)
+    killed_before(tmp_path, "mapush.learners.ppo.PPOLearner", "update", 4)
+    killed_before(tmp_path, "mapush.learners.ppo.PPOLearner", "update", 1)
     on(monkeypatch, "n4", restart=2)
     assert train(tmp_path) == 0
     lost = [note["steps_lost"] for note in record(tmp_path)["interruptions"]]

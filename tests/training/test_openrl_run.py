@@ -10,9 +10,9 @@ from typing import List
 import pytest
 import torch
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
-from mapush.learner.openrl import OpenRLLearner
+from mapush.learners.openrl import OpenRLLearner
 from mapush.test import main as evaluate
 from mapush.train import main
 from tests.support import (

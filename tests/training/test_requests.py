@@ -13,11 +13,11 @@ from typing import Dict, List, Tuple
 import pytest
 import yaml
 
-from mapush.environment.push import PushEnvironment
+from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError
-from mapush.results import record
-from mapush.results.directory import open_run, runs
-from mapush.results.run import LEASES, RunDirectory
+from mapush.runs import record
+from mapush.runs.directory import open_run, runs
+from mapush.runs.run import LEASES, RunDirectory
 from mapush.train import main
 from tests.support import PROJECT, SMALL, only_run
 

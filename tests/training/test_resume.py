@@ -11,8 +11,8 @@ from typing import Callable, List
 import pytest
 import torch
 
-from mapush.environment.push import PushEnvironment
-from mapush.learner.ppo import PPOLearner
+from mapush.environment.vector import PushEnvironment
+from mapush.learners.ppo import PPOLearner
 from mapush.train import main
 from tests.support import (
     PROJECT,

@@ -7,12 +7,12 @@ from typing import List, Set
 
 import pytest
 
-from mapush.learner.ppo import PPOLearner
-from mapush.results.directory import open_run
-from mapush.results.identity import Owner
-from mapush.results.pins import Pin, living_pins
-from mapush.results.run import RunDirectory
-from mapush.runs import main as runs
+from mapush.learners.ppo import PPOLearner
+from mapush.runs.__main__ import main as runs
+from mapush.runs.directory import open_run
+from mapush.runs.identity import Owner
+from mapush.runs.pins import Pin, living_pins
+from mapush.runs.run import RunDirectory
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, only_run
 

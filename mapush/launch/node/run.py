@@ -1,6 +1,6 @@
 """What a supervisor sees of its job's run: how far it is, and whether it is complete.
 
-Looks at names and at two lines of run.yaml, which `mapush.results.record` writes on lines of their
+Looks at names and at two lines of run.yaml, which `mapush.runs.record` writes on lines of their
 own: the node's Python has no YAML.
 """
 

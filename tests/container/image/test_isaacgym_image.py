@@ -75,7 +75,7 @@ def test_the_policy_and_the_robot_are_fetched_and_verified(
 ) -> None:
     said, _ = built
     assert "files fetched, all genuine" in said
-    words = ["run", "--rm", IMAGE, "python", "-m", "mapush.simulator.isaacgym.assets", "--verify"]
+    words = ["run", "--rm", IMAGE, "python", "-m", "mapush.simulators.isaacgym.assets", "--verify"]
     assert "are genuine" in building.podman(engine, *words)
 
 
@@ -120,7 +120,7 @@ def test_the_simulators_own_tests_pass_in_the_image_on_its_python(
     shared = PROJECT.parent / "shared"
     if shared.is_dir():
         volumes[shared.resolve()] = "/shared"
-    tests = PROJECT.glob("tests/simulator/test_isaacgym*.py")
+    tests = PROJECT.glob("tests/simulators/test_isaacgym*.py")
     # The entry point goes to where results belong.
     names = sorted(f"/checkout/{path.relative_to(PROJECT)}" for path in tests)
     said = building.podman(

@@ -16,7 +16,7 @@ IS_DOUBLE = True
 
 
 def _expect_the_doubles_assets() -> None:
-    from mapush.simulator.isaacgym import assets
+    from mapush.simulators.isaacgym import assets
 
     described = _Path(_os.environ.get(assets.VARIABLE, "/nowhere")) / "double.json"
     if described.is_file():

@@ -1,0 +1,87 @@
+"""What a diagnosis is about: the job as it would be sent off."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+from mapush.launch.profile import PROJECT, Profile
+from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+from mapush.learners.recipe import Recipe
+from mapush.simulators import uses_gpu
+from mapush.training.settings import Settings
+
+# What a trainer imports: modules with their packages, and those of a simulator or learner.
+_MODULES = {
+    **{
+        name: name
+        for name in (
+            *("filelock", "numpy", "pydantic", "rich"),
+            *("tenacity", "tensorboard", "torch"),
+        )
+    },
+    "yaml": "pyyaml",
+}
+_MORE = {"mujoco": {"mjbatch": "mjbatch", "mujoco": "mujoco"}, "openrl": {"openrl": "openrl"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One kind of job, and where it would run."""
+
+    root: Path
+    """Where results/ and log/ are or would be, as an absolute path."""
+    profile: Profile
+    cluster: str
+    """`slurm` or `local`."""
+    gpus: int
+    settings: Settings
+    recipe: Recipe
+    runs: int = 1
+    """How many such runs are to fit."""
+    on_node: bool = False
+    """Whether a small job may be run on a compute node."""
+    node_seconds: float = 60.0
+    """How long that may wait for a node."""
+
+    @property
+    def place(self) -> Path:
+        """The root, or where it would be made: the nearest directory that is there."""
+        for path in (self.root, *self.root.parents):
+            if path.is_dir():
+                return path
+        return Path("/")
+
+    def wanted(self, gpus: int) -> Dict[str, Any]:
+        """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
+        simulator, learner = self.settings.sim, self.settings.learner
+        return {
+            "modules": {**_MODULES, **_MORE.get(simulator, {}), **_MORE.get(learner, {})},
+            "simulator": simulator,
+            "envs": self.settings.num_envs,
+            "gpus": gpus,
+            "uses_gpu": uses_gpu(simulator),
+            "python": [3, 10] if simulator == "mujoco" else [3, 8],
+        }
+
+    def request(self, gpus: int, code: Path = PROJECT) -> JobRequest:
+        """The job as `mapush.submit` would write it down.
+
+        Args:
+            gpus: How many it has; none where it is only looked at from a login node.
+            code: The copy of the code that it runs.
+        """
+        return JobRequest(
+            job_id="doctor",
+            submitted="",
+            cluster=LOCAL if self.cluster == LOCAL else SLURM,
+            exp="doctor",
+            arguments=(),
+            root=str(self.place),
+            code=CodeCopy(path=str(code)),
+            python=self.profile.python or sys.executable,
+            gpus=gpus,
+            profile=self.profile,
+        )

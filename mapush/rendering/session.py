@@ -1,0 +1,201 @@
+"""What `mapush.test` does: one checkpoint, all of a run, a video, or a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from rich.console import Console
+from rich.progress import track
+
+from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
+from mapush.environment.vector import PushEnvironment
+from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation.assess import TEST_SEED, assess
+from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
+from mapush.evaluation.policy import build_policy, load_policy
+from mapush.rendering.episode import EpisodeSummary
+from mapush.runs.directory import open_run
+from mapush.runs.identity import Owner
+from mapush.runs.pins import Pin
+from mapush.simulators import make_simulator
+from mapush.tasks import PushTask, load_task, task_folder
+
+__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of", "watch"]
+
+_out = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def evaluate_one(
+    path: Path,
+    exp: Optional[str],
+    sim: str,
+    num_envs: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
+    """Print the four figures of one checkpoint.
+
+    Raises:
+        CheckpointError: it cannot be used.
+        TaskError: its task cannot be found.
+    """
+    task = task_of(path, exp)
+    policy = load_policy(path, task)
+    figures = assess(policy, policy.hold, task, sim, num_envs, seed, device=device, options=options)
+    _out.print(figures.entry(policy.step).figures(), end="")
+
+
+def evaluate_run(
+    root: Path,
+    name: str,
+    sim: str,
+    num_envs: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
+    """Evaluate every checkpoint of a run into its success_rate.txt.
+
+    A checkpoint counts as done when the file has its figures over as many episodes.
+
+    Raises:
+        RequestError: there is no such run, or its task or figures cannot be read.
+        StorageError: the figures cannot be written.
+    """
+    run = open_run(root, name)
+    task = load_task(run.task)
+    if not CheckpointStore(run.checkpoints).entries():
+        raise RequestError(f"{run.checkpoints}: holds no checkpoint yet; train first")
+    done = {
+        known.step
+        for known in read_success_rates(run.current / FILE_NAME)
+        if known.episodes == num_envs
+    }
+    damaged = []
+    with Pin(run.checkpoints, Owner.current(), "evaluation") as pin:
+        # Listed once they are kept: what is there now stays until it has been evaluated.
+        entries = CheckpointStore(run.checkpoints).entries()
+        left = {entry.step for entry in entries} - done
+        for listed in track(entries, "evaluating", console=_out, disable=not _out.is_terminal):
+            pin.narrow(left)
+            if listed.step in done:
+                _out.print(f"{listed.path.name}: done before")
+                continue
+            # The run may have moved home since.
+            entry = CheckpointEntry(listed.step, run.checkpoints / listed.path.name)
+            try:
+                state = load_entry(entry)
+            except CheckpointError as error:
+                _out.print(f"WARNING: {error}")
+                damaged.append(entry.path.name)
+                continue
+            policy = build_policy(state, task, entry.module)
+            figures = assess(
+                policy, policy.hold, task, sim, num_envs, seed, device=device, options=options
+            )
+            write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
+            _out.print(_line(figures.entry(entry.step)))
+            left.discard(entry.step)
+    _out.print(f"figures: {run.current / FILE_NAME}")
+    if damaged:
+        raise CheckpointError(f"{run.name}: not evaluated, for they are damaged: {damaged}")
+
+
+def record(
+    path: Path,
+    exp: Optional[str],
+    sim: str,
+    episodes: int,
+    seed: int,
+    video: Optional[Path],
+    device: str = "auto",
+    options: str = "",
+) -> None:
+    """Write an mp4 of a checkpoint's first episodes.
+
+    Isaac Gym films with its own cameras. What another simulator plays is drawn on a stage.
+
+    Raises:
+        RequestError: this machine has no graphics library to render with.
+        StorageError: the file cannot be written.
+    """
+    task = task_of(path, exp)
+    policy = load_policy(path, task)
+    target = video or Path(f"{task.name}_{policy.step}.mp4")
+    if sim == "isaacgym":
+        from mapush.rendering.filming import film_episodes
+
+        chosen = None if device == "auto" else device
+        summaries = film_episodes(task, policy, target, episodes, seed, chosen, options)
+    else:
+        from mapush.rendering.video import record_episodes
+
+        environment = PushEnvironment(
+            task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
+        )
+        summaries = record_episodes(environment, policy, target, episodes)
+    for number, summary in enumerate(summaries, 1):
+        _out.print(_episode_line(number, summary))
+    _out.print(f"video: {target}")
+
+
+def watch(
+    path: Path,
+    exp: Optional[str],
+    episodes: int,
+    seed: int,
+    device: str = "auto",
+    options: str = "",
+) -> None:
+    """Play a checkpoint's first episodes in Isaac Gym's window, until it is closed.
+
+    Raises:
+        RequestError: Isaac Gym cannot run here, or cannot open a window.
+    """
+    from mapush.rendering.viewing import watch_episodes
+
+    task = task_of(path, exp)
+    policy = load_policy(path, task)
+    chosen = None if device == "auto" else device
+    played = 0
+    for summary in watch_episodes(task, policy, episodes, seed, chosen, options):
+        played += 1
+        _out.print(_episode_line(played, summary))
+    if played < episodes:
+        _out.print(f"the window was closed; {played} of {episodes} episodes were over")
+
+
+def task_of(path: Path, exp: Optional[str]) -> PushTask:
+    """The task of a checkpoint: its run's own copy, or the one that `--exp` names.
+
+    Raises:
+        CheckpointError: there is no such file.
+        RequestError: it lies in no run, and `--exp` names no task.
+    """
+    own = path.resolve().parent.parent.parent / "task"
+    if exp is None:
+        if not path.exists():
+            raise CheckpointError(f"{path}: there is no such file; name a module.pt")
+        if not (own / "config.py").is_file():
+            raise RequestError(f"{path}: lies in no run; name its task with --exp, such as cuboid")
+        return load_task(own)
+    named = load_task(task_folder(exp))
+    if (own / "config.py").is_file():
+        copy = load_task(own)
+        if copy.name == named.name:
+            return copy
+        _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
+    return named
+
+
+def _episode_line(number: int, summary: EpisodeSummary) -> str:
+    return f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s"
+
+
+def _line(entry: Entry) -> str:
+    return (
+        f"rl_model_{entry.step}_steps: success rate {entry.success_rate:.3f} "
+        f"({entry.low:.3f} to {entry.high:.3f}), finished time {entry.finished_time:.2f} s"
+    )

@@ -1,0 +1,156 @@
+"""The final move of a run from its live directory to its results.
+
+Each step leaves a state from which the whole can be done again: `finishing` is written first,
+every child moves by one rename, `complete` is written when all are there, and the live directory
+goes last. Where the two are on different file systems, a child is copied under a hidden name,
+synced and renamed before its source is deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Callable
+
+from mapush.errors import RequestError
+from mapush.files import (
+    fsync_directory,
+    hidden_sibling,
+    is_directory,
+    looked_at_again,
+    storage_errors,
+)
+from mapush.runs import record
+from mapush.runs.run import LEASES, RunDirectory
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_STAYS = (record.FILE_NAME, LEASES)
+
+
+def nothing() -> None:
+    """A guard for a run that nobody else touches."""
+
+
+def finish(run: RunDirectory, guard: Callable[[], None] = nothing) -> None:
+    """Move everything home and mark the run complete; harmless if that was done already.
+
+    Args:
+        run: The run.
+        guard: Called before each move; raises to stop, as `Ownership.check` does.
+
+    Raises:
+        RequestError: If its run.yaml is missing or damaged, or it has no live directory and is
+            not complete.
+        StorageError: If the storage refuses; call it again once that is mended.
+    """
+    with storage_errors(run.results):
+        _finish(run, guard)
+
+
+def _finish(run: RunDirectory, guard: Callable[[], None]) -> None:
+    found = run.read()
+    if not is_directory(run.live):
+        if found.status != record.COMPLETE:
+            raise RequestError(
+                f"{run.live}: the live directory of a run that is {found.status} is missing; "
+                "restore it, or start a new run"
+            )
+        return
+    if found.status not in (record.FINISHING, record.COMPLETE):
+        guard()
+        run.write(dataclasses.replace(found, status=record.FINISHING))
+    with storage_errors(run.results):
+        _remove_temporaries(run.results)
+        _remove_temporaries(run.live)
+        for child in sorted(run.live.iterdir()):
+            if child.name not in _STAYS:
+                guard()
+                _move(child, run.results / child.name)
+        fsync_directory(run.results)
+    guard()
+    record.write(run.results / record.FILE_NAME, dataclasses.replace(found, status=record.COMPLETE))
+    with storage_errors(run.live):
+        with contextlib.suppress(FileNotFoundError):
+            (run.live / record.FILE_NAME).unlink()
+        _remove(run.live / LEASES)
+        run.live.rmdir()
+        fsync_directory(run.live.parent)
+
+
+def _move(source: Path, target: Path) -> None:
+    if _is_there(target):
+        if source.lstat().st_dev != target.lstat().st_dev:
+            # Copies are renamed into place when whole: only deleting the source was left to do.
+            _remove(source)
+            return
+        _make_way(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, target)
+        _remove(source)
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = hidden_sibling(target)
+    try:
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, temporary, symlinks=True)
+        else:
+            shutil.copy2(source, temporary, follow_symlinks=False)
+        _sync(temporary)
+        temporary.rename(target)
+        fsync_directory(target.parent)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _sync(path: Path) -> None:
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for child in path.iterdir():
+            _sync(child)
+        fsync_directory(path)
+    else:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a name is taken, be it by a link that leads nowhere."""
+    try:
+        looked_at_again(path.lstat)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make_way(target: Path) -> None:
+    """Rename something that a person has put where a part of the run belongs."""
+    number = 1
+    while _is_there(target.with_name(f"{target.name}.aside-{number}")):
+        number += 1
+    target.rename(target.with_name(f"{target.name}.aside-{number}"))
+
+
+def _remove_temporaries(directory: Path) -> None:
+    for path in directory.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

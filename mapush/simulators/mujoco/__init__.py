@@ -1,0 +1,1 @@
+"""MuJoCo, stepped in batch on every core."""

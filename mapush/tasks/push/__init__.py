@@ -1,0 +1,1 @@
+"""The pushing task: object to target, by a team."""

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Dict
+
+import pytest
+import torch
+
+from mapush.errors import CheckpointError, RequestError
+from mapush.learners.ppo import PPOLearner
+from mapush.learners.recipe import RECIPES, build_recipe
+from tests.support import differences
+
+CPU = torch.device("cpu")
+ENVS, ROBOTS, SIZE = 8, 2, 5
+
+
+def learner(name: str = "default", seed: int = 1, **changes: object) -> PPOLearner:
+    small = {"decisions": 16, "minibatches": 2, "epochs": 4, **changes}
+    return PPOLearner(build_recipe(name, small), ENVS, ROBOTS, SIZE, 3, (4,), CPU, seed)
+
+
+def roll(agent: PPOLearner, generator: torch.Generator) -> Dict[str, float]:
+    """One rollout of a bandit: the reward is higher the nearer the first action is to 1."""
+    nobody = torch.zeros(ENVS, dtype=torch.bool)
+    for _ in range(agent.decisions):
+        observation = torch.randn(ENVS, ROBOTS, SIZE, generator=generator)
+        action = agent.act(observation)
+        reward = -((action[..., 0] - 1.0) ** 2)
+        agent.record(reward, ~nobody, nobody, observation)
+    return agent.update(observation, 0.0, lambda: None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_it_learns_a_bandit(name: str) -> None:
+    agent, generator = learner(name), torch.Generator().manual_seed(0)
+    observation = torch.randn(64, ROBOTS, SIZE, generator=generator)
+    before = (agent.policy(observation)[..., 0] - 1.0).abs().mean()
+    for _ in range(60):
+        roll(agent, generator)
+    after = (agent.policy(observation)[..., 0] - 1.0).abs().mean()
+    assert after < 0.35 * before
+
+
+def test_it_goes_on_exactly_from_a_state() -> None:
+    first = learner()
+    generator = torch.Generator().manual_seed(0)
+    roll(first, generator)
+    second = learner(seed=99)
+    second.load_state_dict(first.state_dict())
+    place = generator.get_state()
+    roll(first, generator)
+    generator.set_state(place)
+    roll(second, generator)
+    assert differences(first.state_dict(), second.state_dict()) == []
+
+
+def test_nothing_else_that_draws_random_numbers_changes_it() -> None:
+    states = []
+    for disturbance in (0, 5):
+        agent = learner()
+        torch.rand(disturbance)
+        roll(agent, torch.Generator().manual_seed(0))
+        states.append(agent.state_dict())
+    assert differences(*states) == []
+
+
+def test_a_cut_episode_is_worth_its_last_states_value_and_a_finished_one_is_not() -> None:
+    agent = learner(decisions=1, minibatches=1)
+    observation = torch.randn(ENVS, ROBOTS, SIZE, generator=torch.Generator().manual_seed(0))
+    agent.act(observation)
+    cut = torch.zeros(ENVS, dtype=torch.bool)
+    cut[0] = True
+    reward = torch.ones(ENVS, ROBOTS)
+    value = agent.normalizer.denormalize(agent.critic(observation)).detach()
+    agent.record(reward, ~cut, cut, observation)
+    stored = agent._rollout.reward[0]
+    assert torch.allclose(stored[0], 1.0 + agent.recipe.gamma * value[0])
+    assert torch.equal(stored[1:], reward[1:])
+    assert agent._rollout.ongoing.sum() == 0
+
+
+def test_an_update_stops_where_the_check_raises() -> None:
+    agent, calls = learner(), []
+
+    def check() -> None:
+        calls.append(None)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    observation = torch.zeros(ENVS, ROBOTS, SIZE)
+    with pytest.raises(KeyboardInterrupt):
+        agent.update(observation, 0.0, check)
+    assert len(calls) == 3
+
+
+def test_the_learning_rate_falls_with_progress_to_its_end() -> None:
+    agent = learner(learning_rate=1e-3, learning_rate_end=0.1)
+    observation = torch.zeros(ENVS, ROBOTS, SIZE)
+    rates = [
+        agent.update(observation, progress, lambda: None)["learning_rate"]
+        for progress in (0.0, 0.5, 1.0, 2.0)
+    ]
+    assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4, 1e-4])
+
+
+def test_a_state_of_another_optimizer_is_refused() -> None:
+    agent = learner()
+    state = agent.state_dict()
+    state["optimizer_state"] = {"state": {}, "param_groups": []}
+    with pytest.raises(CheckpointError, match="does not fit"):
+        learner().load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("fast", {}, "--recipe 'fast'.*default, published"),
+        ("default", {"speed": 1}, "'speed'"),
+        ("default", {"epochs": 0}, "--epochs 0.*at least 1"),
+        ("default", {"gamma": 1.01}, "--gamma 1.01.*between 0 and 1"),
+        ("default", {"clip": 0.0}, "--clip 0.0.*greater than 0"),
+        ("default", {"learning_rate": float("inf")}, "finite"),
+        ("default", {"epochs": 2.5}, "of type int"),
+        ("default", {"activation": "cube"}, "relu, elu, tanh"),
+    ],
+)
+def test_a_wrong_hyper_parameter_is_refused(name: str, changes: dict, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        build_recipe(name, changes)
+
+
+def test_the_default_recipes_rollouts_divide_20000_steps() -> None:
+    recipe = RECIPES["default"]
+    assert 20_000 % (200 * recipe.decisions * recipe.hold) == 0
