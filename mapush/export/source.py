@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from mapush.arguments import command_line, read_whole_number
+from mapush.arguments import command_line
 from mapush.checkpoint.store import CheckpointEntry, load_entry
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
 from mapush.rendering.session import task_of
 from mapush.runs.directory import open_run
 from mapush.runs.run import RunDirectory
-from mapush.tasks import PushTask, load_task
+from mapush.schema import read_whole_number
+from mapush.tasks import PushTask
+from mapush.tasks.change import load_changed_task
 from mapush.views import facts
 
 _MODULE = "module.pt"
@@ -63,8 +65,8 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
         return _of_run(run, step or "last")
     if step is not None:
         raise RequestError(f"--step {step}: {module} is one checkpoint; name its run instead")
-    task = task_of(module, exp)
     state = read_checkpoint(module)
+    task = task_of(module, exp, state)
     own = module.resolve().parent.parent.parent
     in_run = (own / "task" / "config.py").is_file()
     return Source(
@@ -76,10 +78,10 @@ def _of_run(run: RunDirectory, step: str) -> Source:
     entries = facts.entries_of(run)
     if not entries:
         raise RequestError(f"{run.name}: holds no checkpoint yet; train first")
-    task = load_task(facts.part(run, "task"))
     entry, state = (
         _newest_valid(entries) if step == "last" else _loaded(_chosen(run, entries, step))
     )
+    task = load_changed_task(facts.part(run, "task"), state.get("config") or {})
     policy = build_policy(state, task, entry.module)
     return Source(entry.module, state, policy, task, run.name)
 

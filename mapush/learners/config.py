@@ -1,71 +1,105 @@
-"""Named sets of hyper-parameters: what `--recipe` chooses from."""
+"""How a policy is trained: PPO's hyper-parameters, and the named sets that `--recipe` chooses."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Dict, Mapping
+
+from pydantic import AliasChoices, Field
+from typing_extensions import Literal
 
 from mapush.errors import RequestError, there_are
+from mapush.schema import Section, build
 
-Value = Union[int, float, str, bool]
-
-
-def _value(default: Value, description: str) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"help": description})
+# Each learner with the recipe that it trains by where none is named.
+LEARNERS: Dict[str, str] = {"native": "default", "openrl": "published"}
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a policy is trained."""
+class PPOConfig(Section):
+    """Hyper-parameters; the defaults are the recipe `default`."""
 
-    hold: int = _value(5, "control steps of 0.02 s for which one decision is held")
-    decisions: int = _value(20, "decisions per environment and rollout")
-    epochs: int = _value(8, "passes over a rollout in one update")
-    minibatches: int = _value(4, "parts of a rollout, each one gradient step")
-    learning_rate: float = _value(1e-3, "of Adam, at the start")
-    learning_rate_end: float = _value(
-        0.1, "at `--train_timesteps`, as a share of `learning_rate`; linear between"
+    decimation: int = Field(
+        default=5,
+        ge=1,
+        validation_alias=AliasChoices("decimation", "hold"),
+        serialization_alias="hold",
+        description="control steps of 0.02 s for which one decision is held",
     )
-    adam_epsilon: float = _value(1e-5, "of Adam")
-    gamma: float = _value(0.99, "discount per decision")
-    gae_lambda: float = _value(0.95, "of generalised advantage estimation")
-    clip: float = _value(
-        0.2, "of the probability ratio, and of the value's change where `clip_value`"
+    rollout_steps: int = Field(
+        default=20,
+        ge=1,
+        validation_alias=AliasChoices("rollout_steps", "decisions"),
+        serialization_alias="decisions",
+        description="decisions per environment and rollout",
     )
-    clip_value: bool = _value(False, "whether the value loss is clipped too")
-    entropy: float = _value(0.002, "weight of the entropy bonus")
-    value_weight: float = _value(1.0, "weight of the value loss")
-    huber_delta: float = _value(
-        10.0, "where the value loss turns linear, in the value normaliser's units"
+    epochs: int = Field(default=8, ge=1, description="passes over a rollout in one update")
+    minibatches: int = Field(
+        default=4, ge=1, description="parts of a rollout, each one gradient step"
     )
-    max_grad_norm: float = _value(1.0, "each network's gradient norm is cut to this")
-    joint_ratio: bool = _value(
-        True, "one probability ratio per action (PPO) or one per action dimension (OpenRL)"
+    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam, at the start")
+    learning_rate_end: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="at --train_timesteps, as a share of learning_rate; linear between",
     )
-    sample_std: bool = _value(
-        True, "advantages are divided by the sample's standard deviation, or (OpenRL) by n's"
+    adam_epsilon: float = Field(default=1e-5, gt=0, description="of Adam")
+    gamma: float = Field(default=0.99, ge=0, le=1, description="discount per decision")
+    gae_lambda: float = Field(
+        default=0.95, ge=0, le=1, description="of generalised advantage estimation"
     )
-    bootstrap_timeouts: bool = _value(
-        True, "whether an episode cut by the clock earns its last state's value (OpenRL: no)"
+    clip: float = Field(
+        default=0.2,
+        gt=0,
+        description="of the probability ratio, and of the value's change where clip_value",
     )
-    normalizer_decay: float = _value(0.999, "of the value normaliser's moments, per minibatch")
-    hidden_size: int = _value(64, "width of both hidden layers")
-    activation: str = _value("relu", "relu, elu or tanh")
-    activate_second: bool = _value(False, "whether the second hidden layer has the activation too")
-    encode_angles: bool = _value(True, "whether angles enter the networks as sine and cosine")
-    initial_std: float = _value(1.0, "of the actions' noise")
+    clip_value: bool = Field(default=False, description="whether the value loss is clipped too")
+    entropy: float = Field(default=0.002, ge=0, description="weight of the entropy bonus")
+    value_weight: float = Field(default=1.0, ge=0, description="weight of the value loss")
+    huber_delta: float = Field(
+        default=10.0,
+        gt=0,
+        description="where the value loss turns linear, in the value normaliser's units",
+    )
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, description="each network's gradient norm is cut to it"
+    )
+    joint_ratio: bool = Field(
+        default=True,
+        description="one probability ratio per action (PPO) or one per action dimension (OpenRL)",
+    )
+    sample_std: bool = Field(
+        default=True,
+        description="advantages are divided by the sample's standard deviation, or (OpenRL) by n's",
+    )
+    bootstrap_timeouts: bool = Field(
+        default=True,
+        description="whether an episode cut by the clock earns its last state's value (OpenRL: no)",
+    )
+    normalizer_decay: float = Field(
+        default=0.999, ge=0, le=1, description="of the value normaliser's moments, per minibatch"
+    )
+    hidden_size: int = Field(default=64, ge=1, description="width of both hidden layers")
+    activation: Literal["relu", "elu", "tanh"] = Field(
+        default="relu", description="of the hidden layers"
+    )
+    activate_second: bool = Field(
+        default=False, description="whether the second hidden layer has the activation too"
+    )
+    encode_angles: bool = Field(
+        default=True, description="whether angles enter the networks as sine and cosine"
+    )
+    initial_std: float = Field(default=1.0, gt=0, description="of the actions' noise")
 
-    def as_dict(self) -> Dict[str, Value]:
-        """Plain values for a checkpoint."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def as_dict(self) -> Dict[str, Any]:
+        """Plain values for the files of a run, which call two of them hold and decisions."""
+        return self.model_dump(by_alias=True)
 
 
-RECIPES: Dict[str, Recipe] = {
-    "default": Recipe(),
-    "published": Recipe(
-        hold=1,
-        decisions=200,
+RECIPES: Dict[str, PPOConfig] = {
+    "default": PPOConfig(),
+    "published": PPOConfig(
+        decimation=1,
+        rollout_steps=200,
         epochs=10,
         minibatches=1,
         learning_rate=5e-4,
@@ -81,44 +115,24 @@ RECIPES: Dict[str, Recipe] = {
         encode_angles=False,
     ),
 }
-_AT_LEAST_ONE = ("hold", "decisions", "epochs", "minibatches", "hidden_size")
-_POSITIVE = ("learning_rate", "adam_epsilon", "clip", "huber_delta", "max_grad_norm", "initial_std")
-_SHARE = ("learning_rate_end", "gamma", "gae_lambda", "normalizer_decay")
-_CHOICES: Dict[str, Tuple[str, ...]] = {"activation": ("relu", "elu", "tanh")}
 
 
-def build_recipe(name: str, changes: Mapping[str, Any]) -> Recipe:
+def build_ppo(recipe: str, changes: Mapping[str, Any]) -> PPOConfig:
     """A named recipe with some of its values changed.
+
+    Args:
+        recipe: its name.
+        changes: values by the names that they have in Python or in the files of a run.
 
     Raises:
         RequestError: an unknown name, or a value that is not allowed, with what is.
     """
-    if name not in RECIPES:
-        raise RequestError(f"--recipe {name!r}: {there_are(str(name), RECIPES)}")
-    known = {field.name for field in fields(Recipe)}
-    unknown = sorted(set(changes) - known)
+    if recipe not in RECIPES:
+        raise RequestError(f"--recipe {recipe!r}: {there_are(str(recipe), RECIPES)}")
+    known = PPOConfig.model_fields
+    stored = {field.serialization_alias: name for name, field in known.items()}
+    named = {stored.get(name, name): value for name, value in changes.items()}
+    unknown = sorted(set(named) - set(known))
     if unknown:
-        raise RequestError(f"recipe has no {unknown[0]!r}; it has: {', '.join(sorted(known))}")
-    recipe = replace(RECIPES[name], **changes)
-    for key, value in recipe.as_dict().items():
-        _check(key, value)
-    return recipe
-
-
-def _check(key: str, value: Value) -> None:
-    kind = type(getattr(Recipe(), key))
-    right_kind = isinstance(value, (int, float) if kind is float else kind)
-    if not right_kind or (isinstance(value, bool) and kind is not bool):
-        raise RequestError(f"--{key} {value!r}: must be of type {kind.__name__}")
-    if key in _CHOICES and value not in _CHOICES[key]:
-        raise RequestError(f"--{key} {value!r}: {there_are(str(value), _CHOICES[key])}")
-    if isinstance(value, (str, bool)):
-        return
-    if not math.isfinite(value) or value < 0:
-        raise RequestError(f"--{key} {value!r}: must be a finite number, 0 or more")
-    if key in _AT_LEAST_ONE and value < 1:
-        raise RequestError(f"--{key} {value!r}: must be at least 1")
-    if key in _POSITIVE and value <= 0:
-        raise RequestError(f"--{key} {value!r}: must be greater than 0")
-    if key in _SHARE and value > 1:
-        raise RequestError(f"--{key} {value!r}: must lie between 0 and 1")
+        raise RequestError(f"ppo has no {unknown[0]!r}; {there_are(unknown[0], known)}")
+    return build(PPOConfig, {**dict(RECIPES[recipe]), **named})

@@ -1,109 +1,210 @@
-"""What a run was asked to do: one validated object, kept in run.yaml and in every checkpoint."""
+"""What a run was asked to do: one typed tree, kept in run.yaml and in every checkpoint.
+
+A value lives in one section and has its default, range and description there alone. The files of a
+run hold the sections' values side by side under the names of the options; `as_dict` and
+`build_config` are where the two forms meet.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Type
 
+from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import Annotated
+
+from mapush import simulators
+from mapush.checkpoint import retention
 from mapush.errors import RequestError, there_are
-from mapush.simulators import DEVICES, SIMULATORS
+from mapush.learners.config import LEARNERS, RECIPES, PPOConfig, build_ppo
+from mapush.schema import OneOf, Section, SectionT, Unit, build
 
-# Each learner with the recipe that it trains by where none is named.
-LEARNERS = {"native": "default", "openrl": "published"}
-ALGORITHMS = ("ppo",)
-TASKS = ("go1push_mid",)
+_STEPS = 10**15  # more than any run reaches
 
-
-def _option(default: Any, description: str) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"help": description})
-
-
-def _required(description: str) -> Any:  # noqa: ANN401
-    return field(metadata={"help": description})
+Steps = Annotated[int, Unit("steps")]
+Environments = Annotated[int, Field(ge=1, le=100_000), Unit("envs")]
+"""No machine steps more; a typing error must not fill its memory."""
+Episodes = Annotated[int, Field(le=100_000), Unit("episodes")]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Algorithm = Annotated[str, OneOf(lambda: ("ppo",))]
+Family = Annotated[str, OneOf(lambda: ("go1push_mid",))]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The options of `mapush.train` that shape the result."""
+def _rules(text: str) -> str:
+    retention.parse(text)
+    return text
 
-    exp: str = _required("folder under `task/`")
-    exp_name: str = _required("name in the results directory")
-    task: str = _option("go1push_mid", "name of the task family in the live directory")
-    algo: str = _option("ppo", "the algorithm")
-    sim: str = _option("mujoco", "the simulator")
-    learner: str = _option("native", "the learner, native or openrl")
-    recipe: str = _option(
-        "default", "name of the set of hyper-parameters; with --learner openrl it is published"
+
+class RunConfig(Section):
+    """The run."""
+
+    exp: str = Field(description="folder under task/")
+    exp_name: str = Field(description="name in the results directory; the default is --exp")
+    task: Family = Field(
+        default="go1push_mid", description="name of the task family in the live directory"
     )
-    changes: Mapping[str, Any] = field(
-        default_factory=dict, metadata={"help": "hyper-parameters that differ from the recipe's"}
+    algo: Algorithm = Field(default="ppo", description="the algorithm")
+    seed: Seed = Field(default=1, description="of every random generator")
+    train_timesteps: Steps = Field(
+        default=10_000_000,
+        ge=1,
+        le=_STEPS,
+        description="total environment steps to reach; to go past those of a complete run, start a "
+        "new one with --checkpoint",
     )
-    num_envs: int = _option(200, "environments stepped in parallel")
-    train_timesteps: int = _option(
-        10_000_000,
-        "total environment steps to reach; to go past those of a complete run, start a new one "
-        "with --checkpoint",
+
+
+class EnvironmentConfig(Section):
+    """Environment."""
+
+    num_envs: Environments = Field(default=200, description="environments stepped in parallel")
+
+
+class SimulatorConfig(Section):
+    """Simulator."""
+
+    sim: Annotated[str, OneOf(lambda: simulators.SIMULATORS)] = Field(
+        default="mujoco", description="the simulator"
     )
-    seed: int = _option(1, "of every random generator")
-    sim_options: str = _option("", "what is set of the simulator, name=value,name=value")
-    device: str = _option("auto", "where all tensors live; auto: the GPU for isaacgym, else cpu")
-    save_freq: int = _option(20_000, "environment steps between checkpoints")
-    keep: str = _option("last=5,every=10000000,best=1,first", "retention policy")
-    max_unprotected_steps: int = _option(
-        2_000_000, "environment steps to train on while the disk refuses checkpoints"
+    sim_options: str = Field(
+        default="", description="what is set of the simulator, name=value,name=value"
     )
-    eval_freq: int = _option(
-        2_000_000, "environment steps between evaluations during training, 0 for none"
+    device: Annotated[str, OneOf(lambda: simulators.DEVICES)] = Field(
+        default="auto", description="where all tensors live; auto: the GPU for isaacgym, else cpu"
     )
-    eval_envs: int = _option(100, "episodes of each of these")
-    final_envs: int = _option(300, "episodes of the evaluation at the end, 0 for none")
+
+
+class LearnerConfig(Section):
+    """Learner."""
+
+    learner: Annotated[str, OneOf(lambda: LEARNERS)] = Field(
+        default="native", description="the learner"
+    )
+    recipe: Annotated[str, OneOf(lambda: RECIPES)] = Field(
+        default="default",
+        description="named set of hyper-parameters; with --learner openrl it is published",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        usual = LEARNERS.get(str(values.get("learner")))
+        return values if usual is None or "recipe" in values else {**values, "recipe": usual}
+
+
+class EvaluationConfig(Section):
+    """Evaluation."""
+
+    eval_freq: Steps = Field(
+        default=2_000_000,
+        ge=0,
+        le=_STEPS,
+        description="environment steps between evaluations during training, 0 for none",
+    )
+    eval_envs: Episodes = Field(default=100, ge=1, description="episodes of each of these")
+    final_envs: Episodes = Field(
+        default=300, ge=0, description="episodes of the evaluation at the end, 0 for none"
+    )
+
+
+class CheckpointingConfig(Section):
+    """Checkpointing."""
+
+    save_freq: Steps = Field(
+        default=20_000, ge=1, le=_STEPS, description="environment steps between checkpoints"
+    )
+    keep: Annotated[str, AfterValidator(_rules), Unit("rules")] = Field(
+        default="last=5,every=10000000,best=1,first", description="which checkpoints stay, or all"
+    )
+    max_unprotected_steps: Steps = Field(
+        default=2_000_000,
+        ge=0,
+        le=_STEPS,
+        description="environment steps to train on while the disk refuses checkpoints",
+    )
+
+
+class Config(Section):
+    """The tree.
+
+    Attributes:
+        run: what is trained, and how long.
+        environment: how many there are.
+        simulator: what steps them.
+        learner: what learns, and by which recipe.
+        ppo: the recipe's hyper-parameters with `changes`.
+        evaluation: when, and of how many episodes.
+        checkpointing: when, and what is kept.
+        task: what `config.py` of its folder says with `changed` values; None where it is not read.
+        changes: hyper-parameters that differ from the recipe's, by their names in files.
+        changed: values that differ from the task folder's, by their path in the task.
+    """
+
+    run: RunConfig
+    environment: EnvironmentConfig
+    simulator: SimulatorConfig
+    learner: LearnerConfig
+    ppo: PPOConfig
+    evaluation: EvaluationConfig
+    checkpointing: CheckpointingConfig
+    task: Any = None
+    changes: Mapping[str, Any] = Field(default_factory=dict)
+    changed: Mapping[str, Any] = Field(default_factory=dict)
 
     def as_dict(self) -> Dict[str, Any]:
-        """Plain values for run.yaml and checkpoints."""
-        return {**asdict(self), "changes": dict(self.changes)}
+        """Plain values for run.yaml and checkpoints, without the recipe's."""
+        flat = {k: v for name in SECTIONS for k, v in getattr(self, name).model_dump().items()}
+        flat["changes"] = dict(self.changes)
+        values = {name: flat[name] for name in _IN_FILES}
+        return {**values, "set": dict(self.changed)} if self.changed else values
 
 
-_CHOICES = {
-    "task": TASKS,
-    "algo": ALGORITHMS,
-    "sim": SIMULATORS,
-    "learner": LEARNERS,
-    "device": DEVICES,
+SECTIONS: Dict[str, Type[Section]] = {
+    "run": RunConfig,
+    "environment": EnvironmentConfig,
+    "simulator": SimulatorConfig,
+    "learner": LearnerConfig,
+    "evaluation": EvaluationConfig,
+    "checkpointing": CheckpointingConfig,
 }
-_ENVIRONMENTS = 100_000  # more than any machine steps; a typing error must not fill its memory
-_STEPS = 10**15  # more than any run reaches
-_RANGES = {
-    "num_envs": (1, _ENVIRONMENTS),
-    "train_timesteps": (1, _STEPS),
-    "seed": (0, 2**31 - 1),
-    "save_freq": (1, _STEPS),
-    "max_unprotected_steps": (0, _STEPS),
-    "eval_freq": (0, _STEPS),
-    "eval_envs": (1, _ENVIRONMENTS),
-    "final_envs": (0, _ENVIRONMENTS),
-}
+"""Those whose values stand side by side in files; `ppo` is kept apart, and the task in its own."""
+
+# In this order, so that a file's bytes do not depend on where a value lives here.
+_IN_FILES = (
+    *("exp", "exp_name", "task", "algo", "sim", "learner", "recipe", "changes", "num_envs"),
+    *("train_timesteps", "seed", "sim_options", "device", "save_freq", "keep"),
+    *("max_unprotected_steps", "eval_freq", "eval_envs", "final_envs"),
+)
+NAMES = frozenset((*_IN_FILES, "set"))
 
 
-def build_settings(values: Mapping[str, Any]) -> Settings:
+def build_config(values: Mapping[str, Any]) -> Config:
     """Validate plain values, from the command line or from a checkpoint.
+
+    Args:
+        values: by their names in files.
+
+    Returns:
+        The tree without its task, which is read from its folder.
 
     Raises:
         RequestError: naming the option, its value and what is allowed.
     """
-    known = {entry.name for entry in fields(Settings)}
-    unknown = sorted(set(values) - known)
+    unknown = sorted(set(values) - NAMES)
     if unknown:
-        raise RequestError(f"unknown setting {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-    usual = LEARNERS.get(str(values.get("learner", "native")), "default")
-    settings = Settings(**{"recipe": usual, **values})
-    for name, choices in _CHOICES.items():
-        value = getattr(settings, name)
-        if value not in choices:
-            raise RequestError(f"--{name} {value!r}: {there_are(str(value), choices)}")
-    for name, (lowest, highest) in _RANGES.items():
-        value = getattr(settings, name)
-        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-            raise RequestError(
-                f"--{name} {value!r}: must be a whole number from {lowest} to {highest}"
-            )
-    return settings
+        raise RequestError(f"unknown setting {unknown[0]!r}; {there_are(unknown[0], NAMES)}")
+
+    def of(kind: Type[SectionT]) -> SectionT:
+        return build(kind, {name: values[name] for name in kind.model_fields if name in values})
+
+    learner, changes = of(LearnerConfig), values.get("changes") or {}
+    return Config(
+        run=of(RunConfig),
+        environment=of(EnvironmentConfig),
+        simulator=of(SimulatorConfig),
+        learner=learner,
+        ppo=build_ppo(learner.recipe, changes),
+        evaluation=of(EvaluationConfig),
+        checkpointing=of(CheckpointingConfig),
+        changes=changes,
+        changed=values.get("set") or {},
+    )
