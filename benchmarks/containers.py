@@ -6,7 +6,6 @@ training is the real command with one update to do; a start is over when its che
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import statistics
@@ -21,6 +20,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from benchmarks.machine import describe_machine
+from mapush.arguments import Parser
+from mapush.errors import EXIT_COMPLETE, exit_with
 
 _PROJECT = Path(__file__).resolve().parents[1]
 _OPTIONS = (
@@ -84,9 +85,9 @@ def size(image: str, name: str) -> float:
     return int(told) / 1e9
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="benchmarks.containers", description=__doc__)
     parser.add_argument(
         "--image",
         action="append",
@@ -128,7 +129,8 @@ def main() -> None:
         begun = time.perf_counter()
         subprocess.run(arguments.build, shell=True, check=True, cwd=_PROJECT, capture_output=True)
         console.print(f"{arguments.build}: {time.perf_counter() - begun:.1f} s")
+    return EXIT_COMPLETE
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -5,7 +5,6 @@ The attacks are those of `tests/durability`, all of them instead of some.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import random
@@ -22,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from mapush.arguments import Parser
+from mapush.errors import EXIT_COMPLETE, exit_with
 from tests.durability import measure, random_kills
 from tests.durability import test_two_at_once as pair
 from tests.durability.injection import Injection, attack, count_calls, faults, kills, unavailable
@@ -125,9 +126,9 @@ def fuzzed(place: Path, name: str, seconds: float) -> Row:
     return row
 
 
-def main() -> None:
+def main() -> int:
     """Attack and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="benchmarks.durability", description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="of training (default: 200)")
     parser.add_argument(
         "--calls",
@@ -179,6 +180,7 @@ def main() -> None:
         console.print(table)
         console.print(_costs(places, arguments.signals, arguments.restarts))
     raise SystemExit(1 if any(row.lost for row in rows) else 0)
+    return EXIT_COMPLETE
 
 
 def _costs(places: Iterator[Path], signals: int, restarts: int) -> Table:
@@ -219,4 +221,4 @@ def _made(path: Path) -> Path:
 
 if __name__ == "__main__":
     os.environ.pop("MAPUSH_JOB_ID", None)
-    main()
+    exit_with(main)

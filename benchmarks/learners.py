@@ -6,7 +6,6 @@ evaluations. The rows take turns, so that a machine that slows down slows all of
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from typing import Dict, List, NamedTuple
 
@@ -15,6 +14,8 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from benchmarks.throughput import training_speed
+from mapush.arguments import Parser
+from mapush.errors import EXIT_COMPLETE, exit_with
 
 _PARTS = ("simulate", "act", "update")
 
@@ -56,9 +57,9 @@ def measure(contender: Contender, exp: str, train_timesteps: int) -> Dict[str, f
     return {**found, "speed": steps / looped, "memory": memory}
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="benchmarks.learners", description=__doc__)
     parser.add_argument("--exp", default="cuboid", help="task (default: cuboid)")
     parser.add_argument("--train_timesteps", type=int, default=500_000, help="(default: 500000)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median (default: 3)")
@@ -87,7 +88,8 @@ def main() -> None:
             *(f"{found[part]:.1f}" for part in _PARTS),
         )
     console.print(table)
+    return EXIT_COMPLETE
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from mapush.arguments import Parser
 from mapush.errors import RequestError, exit_with
 from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.calculator import Figures
@@ -160,9 +161,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.parity",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="benchmarks.parity",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,10 +12,11 @@ import argparse
 from pathlib import Path
 from typing import List, Optional
 
+from mapush.arguments import Parser
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError, exit_with
-from mapush.rendering import encoding, episode, video
 from mapush.evaluation.policy import load_policy
+from mapush.rendering import encoding, episode, video
 from mapush.rendering.stage import Stage
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import load_task, task_folder
@@ -80,9 +81,9 @@ def _size(text: str) -> encoding.Size:
     return int(width), int(height)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pictures",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="benchmarks.pictures",
         description=__doc__.splitlines()[0] if __doc__ else None,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -5,7 +5,6 @@ The clusters, the jobs and the attacks are those of `tests/cluster`; each is don
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import tempfile
@@ -18,6 +17,8 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import describe_machine
+from mapush.arguments import Parser
+from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE, exit_with
 from tests.cluster.cluster import Cluster, unavailable
 from tests.cluster.plan import Scenario, clusters, scenarios
 from tests.cluster.scenario import References, Result
@@ -90,9 +91,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> None:
+def main() -> int:
     """Interrupt and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="benchmarks.preemption", description=__doc__)
     parser.add_argument("--only", default="", metavar="REGEX", help="of the names (default: all)")
     parser.add_argument(
         "--at-once", type=int, default=2, help="jobs; they share the cores (default: 2)"
@@ -121,9 +122,9 @@ def main() -> None:
     print(table(rows))
     for text in failed:
         print(f"\n{text}")
-    raise SystemExit(1 if failed else 0)
+    return EXIT_FAILURE if failed else EXIT_COMPLETE
 
 
 if __name__ == "__main__":
     os.environ.pop("MAPUSH_JOB_ID", None)
-    main()
+    exit_with(main)

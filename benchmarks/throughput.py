@@ -6,7 +6,6 @@ time goes is what its log says.
 
 from __future__ import annotations
 
-import argparse
 import re
 import resource
 import statistics
@@ -22,7 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from mapush.arguments import Parser
 from mapush.environment.vector import ACTION_SIZE, PushEnvironment
+from mapush.errors import EXIT_COMPLETE, exit_with
 from mapush.simulators import make_simulator
 from mapush.tasks import load_task, task_folder
 from mapush.tasks.push.reset import draw_start
@@ -74,9 +75,9 @@ def training_speed(exp: str, options: List[str]) -> Tuple[List[Dict[str, float]]
     return updates, wall, memory
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="benchmarks.throughput", description=__doc__)
     parser.add_argument("--exp", default="cuboid", help="task (default: cuboid)")
     parser.add_argument("--num_envs", type=int, default=200, help="(default: 200)")
     parser.add_argument("--control_steps", type=int, default=1000, help="(default: 1000)")
@@ -121,7 +122,8 @@ def main() -> None:
     for name, seconds in parts.items():
         where.add_row(name, f"{1e6 * seconds / steps:.2f}", f"{seconds / looped:.1%}")
     console.print(where)
+    return EXIT_COMPLETE
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)
