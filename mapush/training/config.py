@@ -155,7 +155,7 @@ class Config(Section):
         flat = {k: v for name in SECTIONS for k, v in getattr(self, name).model_dump().items()}
         flat["changes"] = dict(self.changes)
         values = {name: flat[name] for name in _IN_FILES}
-        return {**values, "set": dict(self.changed)} if self.changed else values
+        return {**values, "set": dict(sorted(self.changed.items()))} if self.changed else values
 
 
 SECTIONS: Dict[str, Type[Section]] = {
@@ -175,6 +175,21 @@ _IN_FILES = (
     *("max_unprotected_steps", "eval_freq", "eval_envs", "final_envs"),
 )
 NAMES = frozenset((*_IN_FILES, "set"))
+
+
+def without_defaults(asked: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is asked for, without what would be so anyway: a script may state the defaults.
+
+    Args:
+        asked: values by their names in files; any others stay.
+    """
+    fields = {
+        name: field for kind in SECTIONS.values() for name, field in kind.model_fields.items()
+    }
+    usual = {name: field.default for name, field in fields.items() if not field.is_required()}
+    usual["recipe"] = LEARNERS.get(str(asked.get("learner")), usual["recipe"])
+    usual["exp_name"] = asked.get("exp")
+    return {name: asked[name] for name in asked if name not in usual or asked[name] != usual[name]}
 
 
 def build_config(values: Mapping[str, Any]) -> Config:

@@ -17,7 +17,7 @@ from mapush.runs.name import check_plain
 from mapush.runs.record import COMPLETE, RunRecord
 from mapush.tasks import PushTask, load_task, task_folder
 from mapush.tasks.change import SET, change_task, read_changes
-from mapush.training.config import NAMES, Config, build_config
+from mapush.training.config import NAMES, Config, build_config, without_defaults
 from mapush.training.options import PATHS, Asked
 
 
@@ -136,7 +136,9 @@ def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:
 def _is_of(request: Request, known: RunRecord) -> bool:
     asked = known.more.get("request")
     # Records of the first versions have only the command.
-    return known.command == request.command if asked is None else asked == request.as_dict()
+    if not isinstance(asked, Mapping):
+        return known.command == request.command
+    return without_defaults(asked) == without_defaults(request.as_dict())
 
 
 def plan_new(request: Request) -> Plan:
