@@ -34,6 +34,7 @@ _WHOLE = re.compile(
     r"([+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)([kKMGB]?)"
 )
 _UNITS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "B": 9}  # powers of ten
+_TOLD = ("value_error", "string_pattern_mismatch")  # errors that say what is allowed
 _LONGEST = 100  # letters of a number
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -107,9 +108,8 @@ def reason(kind: Type[BaseModel], error: Mapping[str, Any]) -> str:
     """What is wrong with a value of a model, as pydantic has found it, and what is allowed."""
     text = str(error["msg"]).replace("Value error, ", "")
     field = kind.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
-    if error["type"] == "value_error" or field is None:
-        return text
-    return allowed(field, error["input"]) or text.replace("Input should be", "must be")
+    told = "" if field is None or error["type"] in _TOLD else allowed(field, error["input"])
+    return told or re.sub("^(Input|String) should ", "must ", text)
 
 
 def allowed(field: FieldInfo, value: object = "") -> str:

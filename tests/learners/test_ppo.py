@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mapush.errors import CheckpointError, RequestError
-from mapush.learners.ppo import PPOLearner
 from mapush.learners.config import RECIPES, build_ppo
+from mapush.learners.ppo import PPOLearner
 from tests.support import differences
 
 CPU = torch.device("cpu")
