@@ -45,7 +45,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     trainer, unknown = trainer_parser().parse_known_args(passed)
     if unknown:
         raise unknown_option(unknown, parser, trainer_parser())
-    read_options(trainer)  # here, since in a job's options an option stands for some --set
+    read_options(trainer)  # as it was typed; in a job's options some of it is written otherwise
     console = Console(file=sys.stdout)
 
     def say(line: str) -> None:

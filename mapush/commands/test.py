@@ -13,16 +13,16 @@ from mapush.arguments import NUMBERS, Parser, add_root, add_section, given
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.schema import Section, build
 from mapush.simulators.isaacgym.imports import load_before_torch
-from mapush.training.config import Algorithm, Environments, Family, Seed, SimulatorConfig
+from mapush.training.config import Algorithm, Environments, Episodes, Family, Seed, SimulatorConfig
 
 _HERE = Path()  # `--record_video` without a path
 
 
-class Episodes(Section):
+class TestConfig(Section):
     """What is played."""
 
     num_envs: Environments = Field(default=300, description="episodes to evaluate")
-    episodes: Environments = Field(default=3, description="episodes in viewer mode")
+    episodes: Episodes = Field(default=3, ge=1, description="episodes in viewer mode")
     seed: Seed = Field(default=0, description="of the episodes' starts")
     algo: Algorithm = Field(default="ppo", description="the algorithm")
     task: Family = Field(default="go1push_mid", description="the task family")
@@ -70,7 +70,7 @@ def build_parser() -> Parser:
         help="open no window; only --sim isaacgym --test_mode viewer without --record_video does",
     )
     add_root(parser)
-    add_section(parser.add_argument_group("episodes"), Episodes)
+    add_section(parser.add_argument_group("episodes"), TestConfig)
     add_section(parser.add_argument_group("simulator"), SimulatorConfig)
     return parser
 
@@ -78,7 +78,7 @@ def build_parser() -> Parser:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, evaluate, print, return the exit code."""
     parsed = build_parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    episodes = build(Episodes, given(parsed, Episodes))
+    episodes = build(TestConfig, given(parsed, TestConfig))
     simulator = build(SimulatorConfig, given(parsed, SimulatorConfig))
     load_before_torch()
     from mapush.rendering import session

@@ -206,7 +206,9 @@ def build_config(values: Mapping[str, Any]) -> Config:
     """
     unknown = sorted(set(values) - NAMES)
     if unknown:
-        raise RequestError(f"unknown setting {unknown[0]!r}; {there_are(unknown[0], NAMES)}")
+        raise RequestError(
+            f"unknown setting {unknown[0]!r}; {there_are(unknown[0], sorted(NAMES))}"
+        )
 
     def of(kind: Type[SectionT]) -> SectionT:
         return build(kind, {name: values[name] for name in kind.model_fields if name in values})

@@ -130,12 +130,14 @@ def read_options(arguments: argparse.Namespace) -> Asked:
 def with_options(words: Sequence[str]) -> Tuple[str, ...]:
     """A command line in which an option stands for each `--set` of a value that has one.
 
-    So that, as for any option, the last one counts wherever lines are put one after another.
+    So that, as for any option, the last one counts wherever lines are put one after another. Where
+    the line has that option too, it is left as it is, to be refused.
     """
     found: List[str] = []
+    there = {word.partition("=")[0] for word in words}
     for name, value in _words(words):
         known = _find(value.partition("=")[0]) if name == _SET else None
-        if known is not None:
+        if known is not None and not there & set(_flags(*known)):
             found += [f"--{known[1]}={value.partition('=')[2]}"]
         elif name == _SET:
             found += [_SET, value]
@@ -155,6 +157,10 @@ def _words(words: Sequence[str]) -> Iterator[Tuple[str, str]]:
             continue
         is_set = is_set and not word.startswith("-")
         yield (_SET if is_set else "", word)
+
+
+def _flags(kind: Type[Section], name: str) -> List[str]:
+    return [f"--{spelling}" for spelling in schema.spellings(name, kind.model_fields[name])]
 
 
 def _parted(word: str) -> Tuple[str, str]:

@@ -89,12 +89,19 @@ def test_a_wrong_value_is_one_line_that_names_it(words: str, said: str) -> None:
         ("--set ppo.hold=1 goal.radius=2 --seed 3", "--decimation=1 --set goal.radius=2 --seed 3"),
         ("--set=goal.radius=2 --set=ppo.epochs=3", "--set goal.radius=2 --epochs=3"),
         ("--set checkpointing.keep=last=3,first", "--keep=last=3,first"),
+        ("--keep all --set run.seed=1", "--keep all --seed=1"),
     ],
 )
 def test_in_a_job_an_option_stands_for_a_set_of_its_value(words: str, written: str) -> None:
     found = with_options(words.split())
     assert found == tuple(written.split())
     assert read_options(build_parser().parse_args(list(found))) == asked(words)
+
+
+@pytest.mark.parametrize("words", ["--hold 2 --set ppo.decimation=3", "--seed=1 --set run.seed=1"])
+def test_in_a_job_too_both_are_refused(words: str) -> None:
+    with pytest.raises(RequestError, match="are the same value; give one of them"):
+        read_options(build_parser().parse_args(list(with_options(words.split()))))
 
 
 def test_the_help_shows_each_value_in_its_group_with_choices_and_default(

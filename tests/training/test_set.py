@@ -24,8 +24,21 @@ from tests.support import PROJECT, SMALL, differences, only_run, scalars
 pytestmark = pytest.mark.slow
 
 QUICK = [*SMALL, *"--train_timesteps 1200 --eval_freq 800".split()]
-CHANGED = ("--set", "reward.push=0", "goal.radius=1.2", "--set", "reward.approach=0")
-KEPT = {"goal.radius": 1.2, "rewards.approach": 0.0, "rewards.push": 0.0}
+CHANGED = (
+    "--set",
+    "reward.push=0",
+    "goal.radius=1.2",
+    "--set",
+    "reward.approach=0",
+    "termination.control_steps=500",
+)
+KEPT = {
+    "goal.radius": 1.2,
+    "rewards.approach": 0.0,
+    "rewards.push": 0.0,
+    "termination.control_steps": 500,
+}
+SECONDS = 10.0  # of an episode of 500 control steps
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +125,7 @@ def test_its_evaluations_use_the_changed_task(
     assert evaluate(["--run", run.name, "--root", str(uninterrupted), "--num_envs", "4"]) == 0
     again = {entry.step: entry for entry in read_success_rates(run / "success_rate.txt")}
     assert [again[entry.step] for entry in trained] == trained
+    assert {entry.finished_time for entry in again.values()} == {SECONDS}
     capsys.readouterr()
     assert evaluate(["--checkpoint", str(module), "--num_envs", "4"]) == 0
     assert capsys.readouterr().out == again[1200].figures()
