@@ -1,4 +1,4 @@
-"""Runs, checkpoints and jobs that an earlier commit has written; tests/old_runs/make.sh made them."""
+"""Runs, checkpoints and jobs of an earlier commit, which tests/old_runs/make.sh has made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = ["--num_envs", "4"]
 
 @pytest.fixture(params=COMMITS)
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What one commit has written; the job's link is made here, as it would lead out of the tree."""
+    """What one commit has written; the link to its run is made here, being an absolute one."""
     with tarfile.open(PROJECT / f"tests/old_runs/{request.param}.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
     (job,) = tmp_path.glob("log/submit/*/")
