@@ -89,3 +89,16 @@ def test_a_new_run_starts_from_one_of_theirs(root: Path) -> None:
     assert "begin anew" not in said
     (run,) = (root / "results").glob("*_further")
     assert "rl_model_1200_steps" in steps(run / "checkpoints")
+
+
+def test_one_of_their_jobs_is_submitted_again_with_what_it_asked_for(root: Path) -> None:
+    job = "11-25-05-51-33_cuboid"
+    options = ["--cluster", "local", "--wait", "--train_timesteps", "1200"]
+    said = mapush(root, "submit", "--job-id", job, *options, code=2)
+    assert "is complete; to train on from it: " in said
+    (again,) = [line for line in said.splitlines() if "--checkpoint" in line]
+    assert "--exp_name job" in again
+    (root / "results/11-25-05_job/run.yaml").unlink()
+    mapush(root, "submit", "--job-id", job, *options)
+    (new,) = [path for path in (root / "results").glob("*_job*") if path.name != "11-25-05_job"]
+    assert "rl_model_1200_steps" in steps(new / "checkpoints")
