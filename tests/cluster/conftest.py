@@ -13,7 +13,7 @@ from tests.cluster.plan import Scenario, clusters, scenarios
 from tests.cluster.scenario import References, Result
 
 # Most of each is waiting for SLURM; a training takes a core for some seconds.
-WORKERS = 7
+WORKERS = 5
 
 
 @pytest.fixture(scope="session", autouse=True)
