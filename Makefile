@@ -27,9 +27,10 @@ install := $(run) -m pip install -qq --disable-pip-version-check --no-input
 scripts = $(shell find .ci container job requirements slurm task tests -name '*.sh' -o -path .ci/run)
 python38 := $(venv)/bin/vermin -q -t=3.8- --no-tips --violations
 # tests/conftest.py says which tests stay in one process, and which of these begin.
-pytest = $(run) -m pytest -n 2 --no-loadscope-reorder
-fast = $(pytest) -m 'not slow' $(PYTEST)
-slow = $(pytest) -m slow $(PYTEST)
+pytest = $(run) -m pytest --no-loadscope-reorder
+fast = $(pytest) -n 2 -m 'not slow' $(PYTEST)
+# Much of what these do is waiting, for SLURM and for a disk.
+slow = $(pytest) -n 3 -m slow $(PYTEST)
 # What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
 none := 5
 node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node

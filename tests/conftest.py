@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Tuple
 
 import pytest
 
@@ -20,8 +20,16 @@ SLOW = ("cluster", "container", "durability")
 MARKED_INSIDE = ("container/test_enter_commands.py", "durability/test_names.py")
 
 
-# Folders whose tests share a cluster or images, so that one process runs them: the longest first.
-TOGETHER = ("container", "cluster")
+# Files and folders that share a cluster or an image, so that one process runs them: the longest
+# first. Elsewhere that holds for a file.
+IMAGES = "container/image"
+TOGETHER = (
+    (f"{IMAGES}/test_apptainer_image.py", f"{IMAGES}/test_image_on_cluster.py"),
+    ("cluster",),
+    (f"{IMAGES}/test_isaacgym_image.py",),
+    (f"{IMAGES}/test_image.py",),
+    ("container/test_enter_container.py",),
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
@@ -30,26 +38,28 @@ def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
         path = item.path.relative_to(TESTS)
         if path.parts[0] in SLOW and path.as_posix() not in MARKED_INSIDE:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: _turn(item.path.relative_to(TESTS).parts[0]))
+    items.sort(key=lambda item: _group(item.path.relative_to(TESTS).as_posix())[0])
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
-        """A process at a time for a file, or for a folder of `TOGETHER`."""
+    class ByGroup(LoadScopeScheduling):
+        """A process at a time for a group."""
 
         def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            folder = path.split("/")[1]
-            return folder if folder in TOGETHER else path
+            return _group(nodeid.partition("::")[0].partition("/")[2])[1]
 
-    return ByFile(config, log)
+    return ByGroup(config, log)
 
 
-def _turn(folder: str) -> int:
-    return TOGETHER.index(folder) if folder in TOGETHER else len(TOGETHER)
+def _group(path: str) -> Tuple[int, str]:
+    """Which group a file under `tests/` belongs to, and when that begins."""
+    for turn, group in enumerate(TOGETHER):
+        if path.startswith(group):
+            return turn, group[0]
+    return len(TOGETHER), path
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,13 @@ from mapush.launch.node.folder import (
     SLURM_ID,
     Folder,
 )
-from mapush.launch.request import JobRequest, read_request, write_request
+from mapush.launch.request import (
+    FILE_NAMES,
+    JobRequest,
+    read_request,
+    request_file,
+    write_request,
+)
 
 STARTING_SECONDS = 60.0
 """Within these a job that was submitted has a process of its own, also on a busy machine."""
@@ -231,9 +237,11 @@ def known_jobs(root: Path) -> List[JobFolder]:
     """
     parent = submissions(root)
     with storage_errors(parent):
-        found = list(parent.glob(f"*/{REQUEST}")) if parent.is_dir() else []
+        found = {path.parent for name in FILE_NAMES for path in parent.glob(f"*/{name}")}
     # A name has no year.
-    return [JobFolder(path.parent) for path in sorted(found, key=_submitted)]
+    return [
+        JobFolder(folder) for folder in sorted(found, key=lambda each: (_submitted(each), each))
+    ]
 
 
 def find_job(root: Path, text: str) -> JobFolder:
@@ -242,7 +250,7 @@ def find_job(root: Path, text: str) -> JobFolder:
     Raises:
         RequestError: If there is none.
     """
-    if _JOB_ID.fullmatch(text) and (submissions(root) / text / REQUEST).is_file():
+    if _JOB_ID.fullmatch(text) and request_file(submissions(root) / text):
         return JobFolder(submissions(root) / text)
     for place in reversed(known_jobs(root)):
         if place.slurm_id() == text:
@@ -250,8 +258,8 @@ def find_job(root: Path, text: str) -> JobFolder:
     raise RequestError(f"job {text[:120]!r}: there is none in {submissions(root)}")
 
 
-def _submitted(path: Path) -> float:
+def _submitted(folder: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return (request_file(folder) or folder).stat().st_mtime
     except OSError:
         return 0.0

@@ -10,11 +10,14 @@ from typing_extensions import Literal
 
 from mapush.errors import RequestError, StorageError
 from mapush.files import write_atomically
+from mapush.launch import earlier
 from mapush.launch.node.folder import REQUEST
 from mapush.launch.profile import Profile
 
 LOCAL = "local"
 SLURM = "slurm"
+FILE_NAMES = (REQUEST, earlier.FILE_NAME)
+"""What a request may stand in, the newest form first."""
 _MAX_BYTES = 1_000_000
 
 
@@ -86,16 +89,24 @@ def write_request(folder: Path, request: JobRequest) -> None:
     write_atomically(folder / REQUEST, request.model_dump_json(indent=1).encode())
 
 
+def request_file(folder: Path) -> Optional[Path]:
+    """Where a job's request stands; None if there is none."""
+    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+
+
 def read_request(folder: Path) -> JobRequest:
     """Read a job's request.
 
     Raises:
         RequestError: If the job was never submitted or its file is damaged.
     """
-    path = folder / REQUEST
+    path = request_file(folder) or folder / REQUEST
     try:
         with path.open("rb") as file:
-            return JobRequest.model_validate_json(file.read(_MAX_BYTES))
+            data = file.read(_MAX_BYTES)
+        if path.name == earlier.FILE_NAME:
+            return JobRequest.model_validate(earlier.fields_of(path, data))
+        return JobRequest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(each) for each in first["loc"])

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
 from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
 from mapush.launch import local, sbatch, snapshot, squeue
 from mapush.launch.jobs import (
@@ -25,6 +27,7 @@ from mapush.launch.node import slurm, trainer
 from mapush.launch.profile import Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
 
+_END_SECONDS = 10.0
 _ARRAY = "array"  # stands for the experiments of an array that has several
 
 
@@ -190,7 +193,15 @@ def _predecessor(root: Path, text: str) -> str:
 
 
 def _refuse_living(place: JobFolder) -> None:
-    if place.is_living():
+    # SLURM calls a job running for a moment after it has said how it ended.
+    patience = _END_SECONDS if place.outcome() is not None else 0.0
+    ask = Retrying(
+        retry=retry_if_result(bool),
+        stop=stop_after_delay(patience),
+        wait=wait_fixed(0.5),
+        retry_error_callback=lambda _: True,
+    )
+    if ask(place.is_living):
         raise OwnershipError(
             f"--job-id {place.job_id}: is queued or running; wait for its end or cancel it first"
         )

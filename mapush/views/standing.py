@@ -10,7 +10,7 @@ from typing import Dict, NamedTuple, Optional
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE
 from mapush.files import storage_errors
 from mapush.launch.jobs import JobFolder, submissions
-from mapush.launch.node.slurm import SlurmError
+from mapush.launch.node import slurm
 from mapush.launch.squeue import Entry, in_queue
 from mapush.runs import record
 from mapush.runs.identity import Owner
@@ -62,7 +62,7 @@ class Queue:
             self._entries = {}
             try:
                 self._entries = in_queue(_SECONDS)
-            except SlurmError as error:
+            except slurm.SlurmError as error:
                 self.error = str(error)
         if self.error:
             return Standing(UNKNOWN)
@@ -126,7 +126,7 @@ def _of_job(place: JobFolder, queue: Queue) -> Standing:
     if slurm_id:
         known = queue.standing(slurm_id, place.place)
         if known.status == GONE and not place.ledger().starts:
-            return Standing(GONE, f"SLURM has no job {slurm_id}, and it never started: cancelled?")
+            return _never_started(slurm_id)
         return known
     if place.is_running():
         is_waiting = not place.ledger().starts
@@ -134,6 +134,14 @@ def _of_job(place: JobFolder, queue: Queue) -> Standing:
     if place.is_starting():
         return Standing(STARTING)
     return Standing(GONE, "its process is gone without an end")
+
+
+def _never_started(slurm_id: str) -> Standing:
+    """A job that has left the queue; for some minutes SLURM still tells how."""
+    with contextlib.suppress(slurm.SlurmError):
+        if slurm.job(slurm_id).state == CANCELLED.upper():
+            return Standing(CANCELLED, "cancelled while it was queued")
+    return Standing(GONE, f"SLURM has no job {slurm_id}, and it never started: cancelled?")
 
 
 def _of_its_job(run: RunDirectory, owner: Owner, queue: Queue) -> Standing:

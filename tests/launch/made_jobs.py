@@ -6,9 +6,10 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence
 
 import pytest
 from fake_trainers import REPOSITORY, script
@@ -129,6 +130,15 @@ def tiny_disk(place: Path, options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something that another process or thread does; half a minute at the most."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within 30 s")
 
 
 def fill(place: Path) -> None:

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import pytest
 from fake_trainers import REPOSITORY, experiment, listening
 from filelock import FileLock
 from login_node import content
-from made_jobs import end_of, fill, make_job, make_run, said, scripted, starts, tiny_disk
+from made_jobs import end_of, fill, make_job, make_run, said, scripted, starts, tiny_disk, until
 
 from mapush.errors import MapushError, OwnershipError
 from mapush.launch import local
@@ -55,14 +55,6 @@ def run(place: JobFolder, **more: str) -> int:
     assert "Traceback" not in err
     assert not place.is_running()
     return process.returncode
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within 30 s")
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 from fake_trainers import experiment
 from login_node import ID, LoginNode, content
-from made_jobs import make_run
+from made_jobs import make_run, until
 
 from mapush.errors import MapushError
-from mapush.launch import sbatch
+from mapush.launch import sbatch, send
 from mapush.launch.jobs import JobFolder, MaybeQueued, known_jobs
 from mapush.launch.node.folder import Outcome
 from mapush.submit import main as submit
@@ -261,7 +262,25 @@ def test_a_rehearsal_of_a_resubmission_shows_the_whole_and_changes_no_byte(
     assert content(Path()) == before
 
 
-def test_a_living_job_is_refused(login: LoginNode) -> None:
+def test_a_job_that_has_said_its_end_is_waited_for_while_slurm_calls_it_running(
+    login: LoginNode,
+) -> None:
+    sent()
+    login.runs("4", ID)
+    before = len(login.calls("squeue"))
+
+    def end() -> None:
+        until(lambda: len(login.calls("squeue")) > before)
+        login.runs("4")
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end)
+        assert submit(["--job-id", ID]) == 0
+        ended.result()
+
+
+def test_a_living_job_is_refused(login: LoginNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "_END_SECONDS", 0.6)
     place = sent()
     login.runs("4", ID)
     before = content(Path())

@@ -7,13 +7,13 @@ import dataclasses
 import os
 import signal
 import subprocess
-import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from fake_node import ID, JOB, PENDING, SILENT, UNKNOWN, Answer, FakeNode, said, shown, submitted
+from made_jobs import until
 
 from mapush.launch.jobs import JobFolder
 from mapush.runs.directory import finish, reserve
@@ -353,14 +353,6 @@ def test_a_set_up_line_that_ends_its_shell_is_told_and_tried_again_only_later(
     done = supervise(node, place)
     assert "mapush: a set-up line ended its shell before the trainer was started" in said(place)
     assert (done.returncode, len(node.calls("scontrol requeue"))) == (code, requeues), said(place)
-
-
-def until(condition: Any) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within 30 s")
 
 
 @contextlib.contextmanager

@@ -80,6 +80,15 @@ def test_a_job_without_a_run_stands_as_slurm_has_it(
     assert (found["job"], found["slurm_job"]) == (JOB, ID)
 
 
+def test_a_job_that_was_cancelled_in_the_queue_is_cancelled_while_slurm_remembers(
+    cluster: MadeUpSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent_job(tmp_path, slurm_id=ID)
+    cluster.over("CANCELLED")
+    (found,) = listed(tmp_path, capsys)
+    assert (found["status"], found["why"]) == ("cancelled", "cancelled while it was queued")
+
+
 def test_a_job_that_is_gone_after_it_started_is_not_taken_for_cancelled(
     cluster: MadeUpSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
