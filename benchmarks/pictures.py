@@ -14,8 +14,8 @@ from typing import List, Optional
 
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError, exit_with
-from mapush.rendering import encoding, episode, video
 from mapush.evaluation.policy import load_policy
+from mapush.rendering import encoding, episode, video
 from mapush.rendering.stage import Stage
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import load_task, task_folder

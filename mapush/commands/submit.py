@@ -26,8 +26,8 @@ from mapush.launch.profile_options import add_profile, profile_changes
 from mapush.launch.request import LOCAL, SLURM, JobRequest
 from mapush.launch.send import Member, Submission, rehearse, send
 from mapush.runs import record
-from mapush.runs.directory import find_by_job
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import find_by_job
 from mapush.simulators import uses_gpu
 from mapush.training.options import build_parser as trainer_parser
 from mapush.training.settings import Settings

@@ -20,7 +20,7 @@ from typing import Callable, Iterator
 
 from mapush.doctor.finding import LOSS, NOTE, OK, WARNING, Finding, losses
 from mapush.files import free_bytes, fsync_directory, write_durably
-from mapush.runs.owner import STALE_AFTER
+from mapush.runs.lease import STALE_AFTER
 
 SECTION = "storage"
 _SLOW = 2.0  # seconds for a checkpoint, from which on saving shows

@@ -12,8 +12,8 @@ from mapush.checkpoint.store import CheckpointEntry, load_entry
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
 from mapush.rendering.session import task_of
-from mapush.runs.directory import open_run
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
 from mapush.tasks import PushTask, load_task
 from mapush.views import facts
 

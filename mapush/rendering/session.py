@@ -15,8 +15,8 @@ from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
 from mapush.evaluation.policy import build_policy, load_policy
 from mapush.rendering.episode import EpisodeSummary
-from mapush.runs.directory import open_run
-from mapush.runs.identity import Owner
+from mapush.runs.listing import open_run
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
 from mapush.simulators import make_simulator
 from mapush.tasks import PushTask, load_task, task_folder

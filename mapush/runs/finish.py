@@ -26,7 +26,8 @@ from mapush.files import (
     storage_errors,
 )
 from mapush.runs import record
-from mapush.runs.run import LEASES, RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import LEASES
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _STAYS = (record.FILE_NAME, LEASES)
@@ -37,16 +38,16 @@ def nothing() -> None:
 
 
 def finish(run: RunDirectory, guard: Callable[[], None] = nothing) -> None:
-    """Move everything home and mark the run complete; harmless if that was done already.
+    """Move everything to the results and mark the run complete; harmless if that was done already.
 
     Args:
         run: The run.
-        guard: Called before each move; raises to stop, as `Ownership.check` does.
+        guard: Called before each move; raises to stop, as `Lease.check` does.
 
     Raises:
         RequestError: If its run.yaml is missing or damaged, or it has no live directory and is
             not complete.
-        StorageError: If the storage refuses; call it again once that is mended.
+        StorageError: If the storage refuses; call it again once that is fixed.
     """
     with storage_errors(run.results):
         _finish(run, guard)

@@ -10,7 +10,7 @@ import yaml
 
 from mapush.errors import RequestError, StorageError
 from mapush.files import is_transient, read_file, write_atomically
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 
 FILE_NAME = "run.yaml"
 
@@ -26,7 +26,7 @@ STATUSES = (RUNNING, PREEMPTED, CANCELLED, FINISHING, COMPLETE, FAILED)
 # Python's.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _MAX_BYTES = 1_000_000
-_MEND = "mend it by hand or move the run away"
+_FIX = "fix it by hand or move the run away"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def read(path: Path) -> RunRecord:
     try:
         data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
+            raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_FIX}")
         fields = yaml.safe_load(data)
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         if is_transient(error):
@@ -97,13 +97,13 @@ def read(path: Path) -> RunRecord:
                 f"{path}: cannot be read ({error}); check the file system and start again"
             ) from error
         reason = " ".join(str(error).split())
-        raise RequestError(f"{path}: cannot be read ({reason:.200}); {_MEND}") from error
+        raise RequestError(f"{path}: cannot be read ({reason:.200}); {_FIX}") from error
     if not isinstance(fields, dict):
-        raise RequestError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
+        raise RequestError(f"{path}: is a {type(fields).__name__}, not a mapping; {_FIX}")
     try:
         return _from_mapping(fields)
     except (TypeError, ValueError) as error:
-        raise RequestError(f"{path}: {error}; {_MEND}") from error
+        raise RequestError(f"{path}: {error}; {_FIX}") from error
 
 
 def write(path: Path, record: RunRecord) -> None:

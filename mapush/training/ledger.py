@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 from mapush.runs.directory import RunDirectory
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 from mapush.runs.record import Interruption, RunRecord
 
 KILLED = "killed"

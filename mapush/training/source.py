@@ -11,7 +11,7 @@ from mapush.checkpoint.store import step_of
 from mapush.errors import StorageError
 from mapush.files import status
 from mapush.runs import record
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
 
 _log = logging.getLogger("mapush")

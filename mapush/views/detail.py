@@ -14,10 +14,10 @@ from mapush.checkpoint.store import CheckpointEntry
 from mapush.errors import CheckpointError
 from mapush.evaluation import ledger
 from mapush.runs import record
-from mapush.runs.directory import open_run
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
 from mapush.runs.pins import living_pins
 from mapush.runs.record import RunRecord
-from mapush.runs.run import RunDirectory
 from mapush.views import facts, tables
 from mapush.views.interruptions import show_interruptions
 from mapush.views.standing import Queue, of_run

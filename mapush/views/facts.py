@@ -11,9 +11,9 @@ from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.errors import CheckpointError
 from mapush.evaluation import ledger
-from mapush.runs.owner import Living, living
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import Living, living
 from mapush.runs.record import RunRecord
-from mapush.runs.run import RunDirectory
 
 ASIDE = ".bad-"
 

@@ -15,9 +15,9 @@ from mapush.errors import MapushError, RequestError
 from mapush.files import storage_errors
 from mapush.launch.jobs import JobFolder, known_jobs
 from mapush.runs import record
-from mapush.runs.directory import runs
-from mapush.runs.identity import Owner
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import runs
+from mapush.runs.owner import Owner
 from mapush.views import facts, tables
 from mapush.views.standing import OVER, QUEUED, Queue, of_job, of_run, slurm_id_of
 

@@ -19,10 +19,10 @@ from mapush.checkpoint import retention
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, step_of
 from mapush.errors import CheckpointError, OwnershipError, RequestError
 from mapush.runs import record
-from mapush.runs.directory import open_run, runs
-from mapush.runs.owner import living
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import living
+from mapush.runs.listing import open_run, runs
 from mapush.runs.pins import in_use, living_pins
-from mapush.runs.run import RunDirectory
 from mapush.views import facts, tables
 from mapush.views.verify import damage
 

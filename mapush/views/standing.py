@@ -13,9 +13,9 @@ from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node.slurm import SlurmError
 from mapush.launch.squeue import Entry, in_queue
 from mapush.runs import record
-from mapush.runs.identity import Owner
+from mapush.runs.directory import RunDirectory
+from mapush.runs.owner import Owner
 from mapush.runs.record import RunRecord
-from mapush.runs.run import RunDirectory
 from mapush.views import facts
 
 QUEUED = "queued"

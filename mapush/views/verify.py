@@ -24,9 +24,9 @@ from mapush.errors import (
 from mapush.evaluation import ledger
 from mapush.files import storage_errors
 from mapush.runs import record
-from mapush.runs.directory import open_run
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
 from mapush.runs.pins import PINS
-from mapush.runs.run import RunDirectory
 from mapush.tasks import load_task
 from mapush.views import facts, tables
 

@@ -23,9 +23,10 @@ from mapush.evaluation.ledger import Entry, read_success_rates
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learners.network import Actor, Architecture
 from mapush.runs import record
-from mapush.runs.directory import find_by_job, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire, living
+from mapush.runs.lease import acquire, living
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.tasks import load_task, task_folder
 from tests.checkpoint import handmade_archives as archives
 from tests.checkpoint.checkpoint_states import state_at

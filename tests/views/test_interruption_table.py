@@ -9,7 +9,7 @@ import pytest
 from made_runs import make_run
 
 from mapush.runs.__main__ import main
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 from mapush.runs.record import PREEMPTED, Interruption
 from mapush.views.interruptions import total_seconds_away
 

@@ -14,8 +14,8 @@ from made_runs import make_run, runs_command
 from mapush.errors import RequestError
 from mapush.evaluation.ledger import Entry, write_success_rate
 from mapush.runs.__main__ import main
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire
+from mapush.runs.lease import acquire
+from mapush.runs.owner import Owner
 from mapush.runs.record import FAILED, PREEMPTED, RUNNING, Interruption
 
 
