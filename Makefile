@@ -32,7 +32,8 @@ fast = $(pytest) -m 'not slow' $(PYTEST)
 slow = $(pytest) -m slow $(PYTEST)
 # What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
 none := 5
-node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node
+node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node \
+  mapush/checkpoint/__init__.py mapush/checkpoint/names.py
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help

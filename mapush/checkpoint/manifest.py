@@ -21,7 +21,7 @@ FILE_NAME = "manifest.json"
 
 _MAX_BYTES = 1_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MEND = "restore it from a copy"
+_FIX = "restore it from a copy"
 _SEAL = "seal"  # sha256 of all other fields
 
 
@@ -88,17 +88,17 @@ def read(path: Path) -> Manifest:
     try:
         data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
+            raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_FIX}")
         fields = json.loads(data.decode("utf-8"))
     except (OSError, RecursionError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); {_MEND}") from error
+        raise CheckpointError(f"{path}: cannot be read ({error}); {_FIX}") from error
     if not isinstance(fields, dict):
-        raise CheckpointError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
+        raise CheckpointError(f"{path}: is a {type(fields).__name__}, not a mapping; {_FIX}")
     _check(path, fields)
     seal = fields.pop(_SEAL, None)
     # Manifests of the first versions have none.
     if seal is not None and seal != _digest(fields):
-        raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_MEND}")
+        raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_FIX}")
     evaluation: Optional[Dict[str, float]] = fields.get("evaluation")
     return Manifest(
         sha256=fields["sha256"],
@@ -137,22 +137,22 @@ def versions() -> Dict[str, str]:
 def _check(path: Path, fields: Mapping[str, Any]) -> None:
     digest = fields.get("sha256")
     if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-        raise CheckpointError(f"{path}: sha256 is {str(digest)[:40]!r}, no digest; {_MEND}")
+        raise CheckpointError(f"{path}: sha256 is {str(digest)[:40]!r}, no digest; {_FIX}")
     for name in ("bytes", "step", "epoch"):
         value = fields.get(name)
         if type(value) is not int or value < 0:
             raise CheckpointError(
-                f"{path}: {name} is {str(value)[:40]!r}, no whole number from 0; {_MEND}"
+                f"{path}: {name} is {str(value)[:40]!r}, no whole number from 0; {_FIX}"
             )
     for name in ("config_hash", "created"):
         if not isinstance(fields.get(name), str):
-            raise CheckpointError(f"{path}: {name} is {str(fields.get(name))[:40]!r}; {_MEND}")
+            raise CheckpointError(f"{path}: {name} is {str(fields.get(name))[:40]!r}; {_FIX}")
     found = fields.get("versions")
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise CheckpointError(f"{path}: versions are not texts by name; {_MEND}")
+        raise CheckpointError(f"{path}: versions are not texts by name; {_FIX}")
     evaluation = fields.get("evaluation")
     if evaluation is not None and not (
         isinstance(evaluation, dict)
         and all(type(value) in (int, float) for value in evaluation.values())
     ):
-        raise CheckpointError(f"{path}: evaluation is not numbers by name; {_MEND}")
+        raise CheckpointError(f"{path}: evaluation is not numbers by name; {_FIX}")

@@ -9,11 +9,11 @@ way back: hidden by one rename first, then deleted.
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from pathlib import Path
 from typing import Callable, List, Mapping
 
+from mapush.checkpoint.names import is_hidden
 from mapush.files import (
     fsync_directory,
     hidden_sibling,
@@ -21,8 +21,6 @@ from mapush.files import (
     storage_errors,
     write_durably,
 )
-
-_HIDDEN = re.compile(r"\.rl_model_\d+_steps\.[0-9a-f]+\.tmp")
 
 
 def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None]) -> None:
@@ -107,7 +105,7 @@ def set_aside(target: Path) -> Path:
 def leftovers(directory: Path) -> List[Path]:
     """The hidden directories that killed writers have left in a checkpoint directory."""
     with storage_errors(directory):
-        return sorted(path for path in directory.iterdir() if _HIDDEN.fullmatch(path.name))
+        return sorted(path for path in directory.iterdir() if is_hidden(path.name))
 
 
 def remove(path: Path) -> None:

@@ -10,12 +10,12 @@ import dataclasses
 import errno
 import hashlib
 import logging
-import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
+from mapush.checkpoint.names import STEM, directory_name, step_of
 from mapush.errors import CheckpointError, StorageError
 from mapush.files import (
     TRANSIENT,
@@ -28,7 +28,6 @@ from mapush.files import (
 
 MODULE = "module.pt"
 
-_NAME = re.compile(r"rl_model_(0|[1-9]\d{0,17})_steps")
 # Faults of the moment: the checkpoint may be good, so it is neither set aside nor passed over.
 _PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, *TRANSIENT}
 # Bad sectors say so for good; for a moment it is any fault of a server.
@@ -55,17 +54,6 @@ class CheckpointEntry:
     def manifest(self) -> Path:
         """Its manifest.json."""
         return self.path / manifest.FILE_NAME
-
-
-def directory_name(step: int) -> str:
-    """The name of the checkpoint directory of a step count."""
-    return f"rl_model_{step}_steps"
-
-
-def step_of(name: str) -> Optional[int]:
-    """The step count in the name of a checkpoint directory; None for any other name."""
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match else None
 
 
 def nothing() -> None:
@@ -122,6 +110,10 @@ class CheckpointStore:
         steps = [(step_of(name), name) for name in names]
         found = [CheckpointEntry(s, self.directory / name) for s, name in steps if s is not None]
         return sorted(found, key=lambda entry: entry.step)
+
+    def has_traces(self) -> bool:
+        """Whether a checkpoint has ever been here: one that was set aside counts too."""
+        return any(path.name.startswith(STEM) for path in self.directory.glob("*"))
 
     def pin(self, step: int) -> None:
         """Keep the checkpoint of this step for as long as this process lives."""
@@ -181,7 +173,7 @@ class CheckpointStore:
     def newest_valid(self) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
         """Load the newest checkpoint that really loads and is what its manifest says, and pin it.
 
-        Bad ones on the way are renamed to `rl_model_<N>_steps.bad-<k>` with a warning.
+        Bad ones on the way are renamed to `<name>.bad-<k>` with a warning.
 
         Returns:
             The checkpoint and its state, or None if there is no valid one.
@@ -310,7 +302,7 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     from mapush.checkpoint import module
 
     described = manifest.read(entry.manifest)
-    state = module.load(entry.module)
+    state = module.load(entry.module, expected=described)
     steps = {"name": entry.step, "manifest": described.step, "module.pt": state["training_step"]}
     if len(set(steps.values())) > 1:
         quoted = ", ".join(f"{step} by its {where}" for where, step in steps.items())

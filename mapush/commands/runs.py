@@ -81,7 +81,7 @@ def build_parser() -> Parser:
         type=Path,
         metavar="PATH",
         help="file to write, or an existing directory for it (default: "
-        "exports/<run>/rl_model_<N>_steps/ with module.pt, policy.torchscript.pt or policy.onnx, "
+        "exports/<run>/<checkpoint>/ with module.pt, policy.torchscript.pt or policy.onnx, "
         "under --root)",
     )
     export.add_argument(

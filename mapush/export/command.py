@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 import torch
 from rich.console import Console
 
+from mapush.checkpoint.names import directory_name
 from mapush.errors import MapushError, RequestError
 from mapush.export.openrl import make_openrl
 from mapush.export.robot import METADATA, make_onnx, make_torchscript
@@ -90,7 +91,7 @@ def export(
 def _target(root: Path, source: Source, kind: str, output: Optional[Path]) -> Path:
     name = FILE_NAMES[kind]
     if output is None:
-        return root / "exports" / source.name / f"rl_model_{source.policy.step}_steps" / name
+        return root / "exports" / source.name / directory_name(source.policy.step) / name
     return output / name if output.is_dir() else output
 
 

@@ -8,6 +8,7 @@ from typing import Optional
 from rich.console import Console
 from rich.progress import track
 
+from mapush.checkpoint.names import directory_name
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
@@ -196,6 +197,6 @@ def _episode_line(number: int, summary: EpisodeSummary) -> str:
 
 def _line(entry: Entry) -> str:
     return (
-        f"rl_model_{entry.step}_steps: success rate {entry.success_rate:.3f} "
+        f"{directory_name(entry.step)}: success rate {entry.success_rate:.3f} "
         f"({entry.low:.3f} to {entry.high:.3f}), finished time {entry.finished_time:.2f} s"
     )

@@ -87,7 +87,7 @@ class Session:
                 self.run.checkpoints, guard=self.ownership.check, warn=self._warn
             )
             newest = store.newest_valid()
-            if newest is None and list(self.run.checkpoints.glob("rl_model_*")):
+            if newest is None and store.has_traces():
                 raise CheckpointError(
                     f"{self.run.checkpoints}: none of its checkpoints is valid and a run is never "
                     "started over by itself; restore one from a copy, or start a new run "

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Iterator, Optional
 
-from mapush.checkpoint.store import step_of
+from mapush.checkpoint.names import step_of
 from mapush.errors import StorageError
 from mapush.files import status
 from mapush.runs import record

@@ -16,9 +16,9 @@ from made_runs import make_run, runs_command, steps_in
 from mapush.checkpoint.retention import KeepLast
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import CheckpointError, OwnershipError, RequestError
-from mapush.evaluation import session
 from mapush.evaluation.calculator import Figures
 from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.rendering import session
 from mapush.runs.__main__ import main
 from mapush.runs.directory import RunDirectory
 from mapush.runs.finish import finish
