@@ -22,6 +22,9 @@ from mapush.files import (
     write_durably,
 )
 
+ASIDE = ".bad-"
+"""In the name of a checkpoint that was set aside."""
+
 
 def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None]) -> None:
     """Make a directory with these files appear at `target`, which must not exist.
@@ -91,7 +94,7 @@ def set_aside(target: Path) -> Path:
     """
     number = 1
     while True:
-        aside = target.with_name(f"{target.name}.bad-{number}")
+        aside = target.with_name(f"{target.name}{ASIDE}{number}")
         # A dangling link is not `exists` and would still be written over.
         if not aside.exists() and not aside.is_symlink():
             break

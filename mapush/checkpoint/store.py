@@ -11,7 +11,7 @@ import errno
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
@@ -63,6 +63,10 @@ def nothing() -> None:
 def nobody(step: int) -> bool:
     """The answer where nobody else uses the checkpoints."""
     return False
+
+
+def nobody_told(error: CheckpointError) -> None:
+    """For damage that is found again where it counts."""
 
 
 class CheckpointStore:
@@ -150,7 +154,7 @@ class CheckpointStore:
                 )
                 files = {MODULE: data, manifest.FILE_NAME: manifest.dumps(described)}
                 publish.publish(entry.path, files, self._guard)
-                self._scores[step] = _score(described)
+                self._scores[step] = described.success_rate
             elif evaluation is not None:
                 self.record_evaluation(step, evaluation)
             self._apply_retention(step)
@@ -168,7 +172,7 @@ class CheckpointStore:
         described = dataclasses.replace(known, evaluation=dict(evaluation))
         self._guard()
         write_atomically(entry.manifest, manifest.dumps(described))
-        self._scores[step] = _score(described)
+        self._scores[step] = described.success_rate
 
     def newest_valid(self) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
         """Load the newest checkpoint that really loads and is what its manifest says, and pin it.
@@ -199,9 +203,9 @@ class CheckpointStore:
                     continue
                 for bad, reason in unreadable:
                     # The fault may have been over by the time that the older one was read.
-                    again = _loaded(bad)
+                    again = load_newest([bad])
                     if again is not None:
-                        entry, state = bad, again
+                        entry, state = again
                         break
                     self._set_aside(bad, reason)
                 self.pin(entry.step)
@@ -284,7 +288,7 @@ class CheckpointStore:
     def _score(self, entry: CheckpointEntry) -> Optional[float]:
         if entry.step not in self._scores:
             try:
-                self._scores[entry.step] = _score(manifest.read(entry.manifest))
+                self._scores[entry.step] = manifest.read(entry.manifest).success_rate
             except CheckpointError as error:
                 if _fault(error) not in _DAMAGE:
                     raise StorageError(str(error)) from error  # it may be the best one
@@ -318,17 +322,30 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     return state
 
 
-def _loaded(entry: CheckpointEntry) -> Optional[Dict[str, Any]]:
-    try:
-        return load_entry(entry)
-    except CheckpointError:
-        return None
+def load_newest(
+    entries: Sequence[CheckpointEntry], passed_over: Callable[[CheckpointError], None] = nobody_told
+) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
+    """The newest of some checkpoints that loads, with what it holds; nothing is set aside.
+
+    Args:
+        entries: In numeric order.
+        passed_over: Takes what is wrong with newer ones.
+    """
+    for entry in reversed(entries):
+        try:
+            return entry, load_entry(entry)
+        except CheckpointError as error:
+            passed_over(error)
+    return None
+
+
+def damage(entry: CheckpointEntry) -> Optional[str]:
+    """What is wrong with a checkpoint; None if it loads and is what its manifest and name say."""
+    found: List[str] = []
+    load_newest([entry], lambda error: found.append(str(error)))
+    return found[0] if found else None
 
 
 def _fault(error: CheckpointError) -> Optional[int]:
     """The error number of the storage that made a checkpoint unreadable; None for its content."""
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-
-
-def _score(described: manifest.Manifest) -> Optional[float]:
-    return None if described.evaluation is None else described.evaluation.get("success_rate")

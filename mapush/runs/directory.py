@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
+from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.errors import RequestError
 from mapush.files import is_directory, status, storage_errors
 from mapush.runs import record
 from mapush.runs.record import RunRecord
+
+CHECKPOINTS = "checkpoints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +39,23 @@ class RunDirectory:
         """Where its files are: the live directory while there is one, else the results."""
         return self.live if is_directory(self.live) else self.results
 
+    def part(self, name: str) -> Path:
+        """A file or directory of the run where it is now; one that is being finished is in two."""
+        live = self.live / name
+        return live if live.exists() else self.results / name
+
+    def entries(self) -> List[CheckpointEntry]:
+        """The checkpoints in numeric order, for whoever only looks.
+
+        Raises:
+            StorageError: If they cannot be listed.
+        """
+        return CheckpointStore(self.part(CHECKPOINTS)).entries()
+
     @property
     def checkpoints(self) -> Path:
         """The directory of its checkpoints."""
-        return self.current / "checkpoints"
+        return self.current / CHECKPOINTS
 
     @property
     def tensorboard(self) -> Path:

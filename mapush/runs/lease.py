@@ -250,6 +250,20 @@ def living(
                 return None
 
 
+def trainer_of(run: RunDirectory) -> Optional[Living]:
+    """As `living`, by this host's clock: the file system's is asked by making a file.
+
+    Raises:
+        StorageError: If the storage does not tell.
+    """
+    return living(run, now=local_time)
+
+
+def local_time(directory: Path) -> float:
+    """This host's clock, for whoever only looks at a directory."""
+    return time.time()
+
+
 def file_system_time(directory: Path) -> float:
     """The present time by the clock of the file system that a directory lies on, in seconds.
 

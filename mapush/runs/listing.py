@@ -20,6 +20,7 @@ from mapush.files import (
     read_file,
     status,
     storage_error,
+    storage_errors,
 )
 from mapush.runs import record
 from mapush.runs.directory import RunDirectory, run_at
@@ -106,6 +107,21 @@ def open_run(root: Path, text: str) -> RunDirectory:
     raise RequestError(
         f"{quoted(text)}: is no run (a directory with a {record.FILE_NAME}); {there}"
     )
+
+
+def strangers(root: Path) -> Tuple[List[str], List[str]]:
+    """Names in `results/` of directories without a run.yaml: the empty ones and the others.
+
+    Raises:
+        StorageError: If one cannot be looked into.
+    """
+    empty: List[str] = []
+    foreign: List[str] = []
+    for path in _directories(root / "results"):
+        with storage_errors(path):
+            if not (path / record.FILE_NAME).exists():
+                (foreign if any(path.iterdir()) else empty).append(path.name)
+    return empty, foreign
 
 
 def _is_there(path: Path) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from mapush.errors import RequestError
+from mapush.files import read_fields
 
 JOB_ID = "MAPUSH_JOB_ID"
 RESTART_COUNT = "MAPUSH_RESTART_COUNT"
@@ -88,23 +89,8 @@ class Owner:
         Raises:
             ValueError: If a field is missing or of the wrong type.
         """
-        kinds = {
-            "job_id": (str,),
-            "restart": (int,),
-            "host": (str,),
-            "pid": (int,),
-            "process_start": (int, type(None)),
-            "namespace": (str,),
-            "token": (str,),
-            "since": (str,),
-            "slurm_job_id": (str,),
-            "node": (str,),
-        }
-        fields = {"slurm_job_id": "", "node": fields.get("host"), **fields}
-        for name, allowed in kinds.items():
-            if not isinstance(fields.get(name, ()), allowed):
-                raise ValueError(f"owner.{name} is {str(fields.get(name))[:40]!r}")
-        return cls(**{name: fields[name] for name in kinds})
+        fields = {**fields, "job_start": None}
+        return read_fields(cls, fields)
 
     def to_mapping(self) -> Dict[str, Any]:
         """Plain values, for a file."""
