@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import secrets
@@ -265,6 +266,51 @@ def make_directory(path: Path) -> None:
         with storage_errors(each):
             each.mkdir(exist_ok=True)
             fsync_directory(each.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole directory, whichever it is.
+
+    Raises:
+        OSError: If the storage refuses; that it is gone already is no fault.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something has a name, be it a link that leads nowhere.
+
+    Raises:
+        OSError: If the storage does not tell.
+    """
+    try:
+        looked_at_again(path.lstat)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename something to `<name><suffix><number>`, the first number that is free; durably.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: If the storage refuses.
+    """
+    aside = next(
+        each
+        for each in (path.with_name(f"{path.name}{suffix}{n}") for n in itertools.count(1))
+        if not is_taken(each)
+    )
+    path.rename(aside)
+    fsync_directory(path.parent)
+    return aside
 
 
 def fsync_directory(path: Path) -> None:

@@ -66,22 +66,22 @@ def describe(
         bytes=len(module),
         step=step,
         epoch=epoch,
-        config_hash=config_hash(config),
+        config_hash=digest(config),
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         versions=versions(),
         evaluation=None if evaluation is None else dict(evaluation),
     )
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """The sha256 of a run's configuration as canonical JSON."""
-    return _digest(config)
+def digest(fields: Mapping[str, Any]) -> str:
+    """The sha256 of plain values, such as a run's configuration, as canonical JSON."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def dumps(manifest: Manifest) -> bytes:
     """The bytes of a manifest.json, sealed so that damage to any field is found."""
     fields = dataclasses.asdict(manifest)
-    return (json.dumps({**fields, _SEAL: _digest(fields)}, indent=2) + "\n").encode()
+    return (json.dumps({**fields, _SEAL: digest(fields)}, indent=2) + "\n").encode()
 
 
 def read(path: Path) -> Manifest:
@@ -104,13 +104,9 @@ def read(path: Path) -> Manifest:
         raise CheckpointError(f"{path}: {error}; {_FIX}") from error
     seal = fields.pop(_SEAL, None)
     # Manifests of the first versions have none.
-    if seal is not None and seal != _digest(fields):
+    if seal is not None and seal != digest(fields):
         raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_FIX}")
     return found
-
-
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=None)

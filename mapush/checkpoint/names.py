@@ -7,6 +7,7 @@ import re
 from typing import Optional
 
 STEM = "rl_model_"
+ASIDE = ".bad-"  # and a number, behind the name of one that was set aside as damaged
 _NAME = re.compile(STEM + r"(0|[1-9]\d{0,17})_steps")
 _HIDDEN = re.compile(r"\." + STEM + r"\d+_steps\.[0-9a-f]+\.tmp")
 

@@ -15,13 +15,15 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, 
 
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
-from mapush.checkpoint.names import STEM, directory_name, step_of
+from mapush.checkpoint.names import ASIDE, STEM, directory_name, step_of
 from mapush.errors import CheckpointError, StorageError
 from mapush.files import (
     TRANSIENT,
     fsync_directory,
     is_directory,
     list_directory,
+    remove,
+    set_aside,
     storage_errors,
     write_atomically,
 )
@@ -236,7 +238,7 @@ class CheckpointStore:
         for path in publish.leftovers(self.directory):
             self._guard()
             try:
-                publish.remove(path)
+                remove(path)
             except OSError as error:
                 # In nobody's way: no reason to go without new checkpoints.
                 self._warn(f"{path}: a leftover could not be removed ({error.strerror})")
@@ -263,7 +265,8 @@ class CheckpointStore:
 
     def _set_aside(self, entry: CheckpointEntry, reason: str) -> None:
         self._guard()
-        aside = publish.set_aside(entry.path)
+        with storage_errors(entry.path):
+            aside = set_aside(entry.path, ASIDE)
         self._scores.pop(entry.step, None)
         self._warn(f"set a damaged checkpoint aside as {aside.name}: {reason}")
 
@@ -311,7 +314,7 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     if len(set(steps.values())) > 1:
         quoted = ", ".join(f"{step} by its {where}" for where, step in steps.items())
         raise CheckpointError(f"{entry.path}: is a checkpoint of {quoted}; restore it from a copy")
-    true = {"epoch": state["epoch"], "config_hash": manifest.config_hash(state["config"])}
+    true = {"epoch": state["epoch"], "config_hash": manifest.digest(state["config"])}
     for name, value in true.items():
         told = getattr(described, name)
         if told != value:

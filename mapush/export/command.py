@@ -10,9 +10,9 @@ from rich.console import Console
 
 from mapush.checkpoint.names import directory_name
 from mapush.errors import MapushError, RequestError
-from mapush.export.openrl import make_openrl
+from mapush.export.openrl_module import make_openrl
 from mapush.export.robot import METADATA, make_onnx, make_torchscript
-from mapush.export.source import Source, find_source
+from mapush.export.selection import Source, find_source
 from mapush.files import make_directory, storage_errors, write_atomically
 
 OPENRL, TORCHSCRIPT, ONNX = "openrl", "torchscript", "onnx"

@@ -125,16 +125,13 @@ def candidates(start: datetime, exp: str) -> Iterator[str]:
         RequestError: If `exp` is no plain folder name.
     """
     check_plain("--exp", exp)
-    return itertools.chain([f"{start:%m-%d-%H}_{exp}"], _with_seconds(start, exp))
+    later = (f"{moment:%m-%d-%H}_{exp}_{moment:%M-%S}" for moment in _seconds_from(start))
+    return itertools.chain([f"{start:%m-%d-%H}_{exp}"], later)
 
 
 def live_candidates(start: datetime) -> Iterator[str]:
     """Names for a live directory, `<YYYY_MM_DD_HH_MM_SS>` of the start and each second after it."""
     return (f"{moment:%Y_%m_%d_%H_%M_%S}" for moment in _seconds_from(start))
-
-
-def _with_seconds(start: datetime, exp: str) -> Iterator[str]:
-    return (f"{moment:%m-%d-%H}_{exp}_{moment:%M-%S}" for moment in _seconds_from(start))
 
 
 def _seconds_from(start: datetime) -> Iterator[datetime]:

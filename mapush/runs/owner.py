@@ -186,6 +186,9 @@ def _process_start(pid: int) -> Optional[int]:
 def _stat(pid: int) -> Tuple[str, int]:
     """State and start of a process, in clock ticks from boot.
 
+    Not by psutil: its `create_time` adds the boot time, which moves when the clock is set, so one
+    process could be taken for two; and it calls a process that /proc hides gone.
+
     Raises:
         OSError: If /proc does not tell; FileNotFoundError also where it hides other users'.
     """

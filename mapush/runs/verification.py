@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence
 
 from mapush.checkpoint import publish
-from mapush.checkpoint.names import step_of
+from mapush.checkpoint.names import ASIDE, step_of
 from mapush.checkpoint.store import CheckpointEntry, damage
 from mapush.errors import MapushError, RequestError
 from mapush.files import size_of, storage_errors
@@ -109,7 +109,7 @@ def _besides(directory: Path) -> Iterator[Finding]:
     for path in sorted(directory.iterdir()):
         if path in unfinished:
             yield Finding(path.name, "being written or deleted, or left by a process so killed")
-        elif publish.ASIDE in path.name:
+        elif ASIDE in path.name:
             yield Finding(path.name, "set aside as damaged before; a person may delete it")
         elif step_of(path.name) is None and path.name != PINS:
             yield Finding(path.name, "is no checkpoint by its name")

@@ -58,8 +58,8 @@ def show_run(root: Path, name: str) -> None:
     _show_interruptions(out, found.interruptions)
     _show_checkpoints(out, run, entries)
     _show_figures(out, run)
-    out.print("\nhow to go on")
-    for line in _how_to_resume(run, found, entries):
+    out.print("\nwhat to do next")
+    for line in _what_next(run, found, entries):
         out.print(f"  {line}")
 
 
@@ -74,7 +74,7 @@ def _about(
     yield "started", found.started
     yield "results", str(run.results)
     yield "live", f"{run.live}{'' if run.live.is_dir() else ' (moved to the results)'}"
-    yield "owner", f"{trainer or f'{found.owner}, not heard of now'}"
+    yield "owner", f"{trainer or f'{found.owner}, gives no heartbeat now'}"
     yield "command", shlex.join(found.command)
     if found.more.get("checkpoint"):
         yield "began from", found.more["checkpoint"]
@@ -168,7 +168,7 @@ def _show_figures(out: Console, run: RunDirectory) -> None:
     tables.show_table(out, headings, rows, right=headings)
 
 
-def _how_to_resume(
+def _what_next(
     run: RunDirectory, found: RunRecord, entries: List[CheckpointEntry]
 ) -> Iterator[str]:
     trainer = trainer_of(run)

@@ -154,7 +154,7 @@ def _dumped(fields: Dict[str, Any]) -> bytes:
 
 def _sealed(fields: Dict[str, Any]) -> bytes:
     fields = {name: value for name, value in fields.items() if name != "seal"}
-    return json.dumps({**fields, "seal": manifest._digest(fields)}).encode()
+    return json.dumps({**fields, "seal": manifest.digest(fields)}).encode()
 
 
 _ENTRY = Entry(20_000, 0.5, 0.4, 0.6, 300, 11.5, 0.01, 0.02).text().encode()
