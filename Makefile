@@ -69,8 +69,8 @@ check: $(dev) ## lint, formatting, types, shell scripts, and that the package is
 	@$(python38) mapush task
 	@# What runs on a node before anything of the user's has to do with that node's own Python.
 	@$(venv)/bin/vermin -q -t=3.6- --no-tips --violations $(node)
-	@# pydantic evaluates the annotations of the task's fields when it runs.
-	@$(python38) --eval-annotations mapush/tasks
+	@# pydantic evaluates the annotations of what it checks when it runs.
+	@$(python38) --eval-annotations mapush/tasks mapush/runs/record.py mapush/runs/owner.py mapush/checkpoint/manifest.py
 
 image: ## make the container image mapush:isaacgym (or SIM=mujoco) with docker or podman
 	@[ -n '$(base_$(SIM))' ] || { $(say) "SIM=$(SIM): must be isaacgym or mujoco" >&2; exit 2; }
