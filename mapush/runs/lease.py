@@ -77,7 +77,7 @@ class Lease:
         self.generation = generation
         self.before = before
         self._run = run
-        self._lease = _lease(run, generation)
+        self._lease = _path(run, generation)
         self._renewed = _clocks()
         self._is_failing = False
 
@@ -101,8 +101,9 @@ class Lease:
             raise storage_error(error, self._lease) from error
         if newest != self.generation:
             raise LostRunError(
-                f"{self._run.name}: has been taken over by {_newest_holder(self._run)}; "
-                "this process writes nothing more and nothing is to be done"
+                f"{self._run.name}: has been taken over by "
+                f"{holder(self._run) or 'another process'}; this process writes nothing more and "
+                "nothing is to be done"
             )
         self._renewed = _clocks()
 
@@ -185,7 +186,7 @@ def acquire(
             raise RequestError(f"{run.name}: has no live directory {run.live}; start a new run")
         directory.mkdir(exist_ok=True)
         while True:
-            newest = max(_generations(run), default=0)
+            newest = _newest(run)
             present = _living(run, newest, now or file_system_time, stale_after)
             other = None if present is None else present.owner
             if present and not (other and other.is_earlier_start_of(owner)):
@@ -193,21 +194,21 @@ def acquire(
                     f"{run.name}: is being trained by {present}; wait for it to end, or stop it "
                     "and start again"
                 )
-            before = _last_heartbeat(_lease(run, newest))
-            lease = _lease(run, newest + 1)
+            before = _last_heartbeat(_path(run, newest))
+            lease = _path(run, newest + 1)
             try:
                 _create(lease, owner)
             except FileExistsError:
                 continue
             # A lease number is free again once its holder was superseded, so a slow process may
             # come late; only the highest number owns the run.
-            if max(_generations(run), default=0) == newest + 1:
+            if _newest(run) == newest + 1:
                 break
             lease.unlink()
         for generation in _generations(run):
             if generation <= newest:
                 with contextlib.suppress(FileNotFoundError):
-                    _lease(run, generation).unlink()
+                    _path(run, generation).unlink()
         fsync_directory(directory)
     return Lease(run, owner, newest + 1, before)
 
@@ -215,8 +216,8 @@ def acquire(
 def holder(run: RunDirectory) -> Optional[Owner]:
     """Who holds the newest lease and has not released it; it may be dead."""
     try:
-        newest = max(_generations(run), default=0)
-        content = _read(_lease(run, newest))
+        newest = _newest(run)
+        content = _read(_path(run, newest))
     except OSError:
         return None
     return None if content.get("released") else _owner(content)
@@ -241,10 +242,10 @@ def living(
     with storage_errors(directory):
         while True:
             try:
-                newest = max(_generations(run), default=0)
+                newest = _newest(run)
                 found = _living(run, newest, now or file_system_time, stale_after)
                 # A takeover in between leaves a lease that is gone, and another process.
-                if found is not None or max(_generations(run), default=0) == newest:
+                if found is not None or _newest(run) == newest:
                     return found
             except (FileNotFoundError, NotADirectoryError):
                 return None
@@ -287,7 +288,7 @@ def _living(
     run: RunDirectory, generation: int, now: Callable[[Path], float], stale_after: float
 ) -> Optional[Living]:
     """The holder of a lease, unless that is none, released, gone or without a fresh heartbeat."""
-    lease = _lease(run, generation)
+    lease = _path(run, generation)
     content = _read(lease)
     other = _owner(content)
     if not generation or content.get("released") or (other is not None and other.has_ended()):
@@ -314,18 +315,17 @@ def _clocks() -> Tuple[float, float]:
     return time.monotonic(), time.time()
 
 
-def _newest_holder(run: RunDirectory) -> str:
-    other = holder(run)
-    return str(other) if other else "another process"
-
-
-def _lease(run: RunDirectory, generation: int) -> Path:
+def _path(run: RunDirectory, generation: int) -> Path:
     return run.live / LEASES / f"{generation:06d}"
 
 
 def _generations(run: RunDirectory, patience: Optional[float] = None) -> List[int]:
     names = list_directory(run.live / LEASES, patience)
     return [int(name) for name in names if name.isdecimal()]
+
+
+def _newest(run: RunDirectory) -> int:
+    return max(_generations(run), default=0)
 
 
 def _create(lease: Path, owner: Owner) -> None:
