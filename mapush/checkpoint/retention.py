@@ -117,7 +117,7 @@ DEFAULT = AnyOf((KeepLast(5), KeepEvery(10_000_000), KeepBest(1), KeepFirst(), K
 _COUNTED = {"last": KeepLast, "every": KeepEvery, "best": KeepBest}
 _MOST = 10**18  # more steps than any run has
 _ALLOWED = "all, or a list such as last=5,every=10000000,best=1,first"
-_PLAIN = {KeepAll: "all", KeepFirst: "first", KeepFinal: "newest"}
+_PLAIN = {KeepAll: "all", KeepFirst: "first", KeepFinal: "newest", KeepSteps: "in use"}
 
 
 def reasons(policy: Policy, checkpoints: Sequence[CheckpointInfo]) -> Iterator[Tuple[int, str]]:
