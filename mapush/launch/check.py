@@ -12,7 +12,7 @@ from mapush.errors import RequestError
 from mapush.files import check_path
 from mapush.launch.send import Member, is_there
 from mapush.learners.recipe import Recipe, build_recipe
-from mapush.runs.name import check_plain
+from mapush.runs.naming import check_plain
 from mapush.tasks import load_task, task_folder
 from mapush.training.options import build_parser
 from mapush.training.settings import Settings, build_settings

@@ -9,7 +9,7 @@ from mapush.arguments import command_line
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import RequestError
 from mapush.learners.recipe import build_recipe
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
 from mapush.training.plan import Request
 
 
