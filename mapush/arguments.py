@@ -1,28 +1,23 @@
-"""What the commands' argument parsers share: one-line errors, numbers, options made from fields."""
+"""What the commands' argument parsers share: one-line errors, options made from fields."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import re
 import shlex
 import sys
-import typing
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NoReturn, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Sequence, Type
 
+from pydantic.fields import FieldInfo
+
+from mapush import schema
 from mapush.errors import RequestError, nearest, there_are
+from mapush.schema import Section
 
 NUMBERS = "Whole numbers may be written 10M, 1e6 or 10_000_000."
 """For the help of a command that takes some."""
-
-_WHOLE = re.compile(
-    r"([+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)([kKMGB]?)"
-)
-_UNITS = {"": 0, "k": 3, "K": 3, "M": 6, "G": 9, "B": 9}  # powers of ten
-_LONGEST = 100  # letters of a number
 
 _ARGUMENT = "argument "  # how argparse begins what it says of one option
 
@@ -30,13 +25,13 @@ _ARGUMENT = "argument "  # how argparse begins what it says of one option
 class Parser(argparse.ArgumentParser):
     """Complains in one line, as every mapush command does; takes no abbreviated options.
 
-    An option of type `int` takes what `whole_number` takes.
+    An option of type `int`, `float` or `bool` takes what `mapush.schema.read` takes.
     """
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(allow_abbrev=False, **kwargs)
-        self.register("type", int, whole_number)
-        self.register("type", float, _number)
+        for kind in (int, float, bool):
+            self.register("type", kind, _value_of(kind))
         # As argparse has it from Python 3.14 on, so that -5M and -1e6 are values too.
         self._negative_number_matcher = re.compile(r"-\.?[0-9]")
 
@@ -86,7 +81,9 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)  # pyright: ignore[reportAttributeAccessIssue]
         except argparse.ArgumentError as error:
-            raise RequestError(f"{_name(action)} {_shown(arg_string)}: {error.message}") from None
+            raise RequestError(
+                f"{_name(action)} {schema.shown(arg_string)}: {error.message}"
+            ) from None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
         if action.choices is None or value in action.choices:
@@ -135,82 +132,29 @@ def unknown_option(words: Sequence[str], *parsers: Parser) -> RequestError:
     word = next((word for word in words if word[:1] == "-" and word != "--"), words[0])
     see = parsers[0].see
     if not word.startswith("-"):
-        return RequestError(f"{_shown(word)}: follows no option that takes it; {see}")
+        return RequestError(f"{schema.shown(word)}: follows no option that takes it; {see}")
     name = word.partition("=")[0]
     close = nearest(name, (option for parser in parsers for option in parser.options()))
     guess = f"; did you mean {close}? {see}" if close else f"; {see}"
-    return RequestError(f"unknown option {_shown(name)}{guess}")
+    return RequestError(f"unknown option {schema.shown(name)}{guess}")
 
 
-def whole_number(text: str) -> int:
-    """The value of an option that counts something, as `read_whole_number` reads it.
+def _value_of(kind: type) -> Callable[[str], Any]:
+    """A reader of an option's text whose complaints argparse passes on."""
 
-    Raises:
-        argparse.ArgumentTypeError: it is no whole number.
-    """
-    number = read_whole_number(text)
-    if number is None:
-        raise argparse.ArgumentTypeError("is no whole number, such as 200, 10_000, 1e6 or 10M")
-    return number
+    def value(text: str) -> Any:  # noqa: ANN401
+        try:
+            return schema.read(kind, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-
-def read_whole_number(text: str) -> Optional[int]:
-    """The number that a text such as 200, 10_000, 1e6, 2.5k, 10M, 1G or 1B means, if any."""
-    match = _WHOLE.fullmatch(text.strip()) if len(text) <= _LONGEST else None
-    if not match:
-        return None
-    number = Fraction(match[1].replace("_", "")) * 10 ** _UNITS[match[2]]
-    return number.numerator if number.denominator == 1 else None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("is no number, such as 0.5 or 1e-3") from None
+    return value
 
 
 def _name(action: argparse.Action) -> str:
     if isinstance(action, argparse._SubParsersAction):
         return "command"
     return "/".join(action.option_strings) or str(action.metavar or action.dest)
-
-
-def _shown(text: str) -> str:
-    """A word as it was written, or in quotes where that would not be read as one word."""
-    return text if re.fullmatch(r"[\w.,:=+/-]{1,80}", text) else repr(text[:80])
-
-
-def truth(text: str) -> bool:
-    """The value of a yes-or-no option."""
-    known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in known:
-        raise argparse.ArgumentTypeError("is neither true nor false")
-    return known[text.lower()]
-
-
-def add_fields(group: argparse._ActionsContainer, kind: type, skip: Iterable[str] = ()) -> None:
-    """Add an option for each field of a dataclass; one that is not given stays out of the result.
-
-    Args:
-        group: where they are added.
-        kind: a dataclass whose fields have a default and a `help` in their metadata.
-        skip: fields that are no options.
-    """
-    types = typing.get_type_hints(kind)
-    for entry in dataclasses.fields(kind):
-        if entry.name in skip:
-            continue
-        text = entry.metadata["help"]
-        if entry.default is not dataclasses.MISSING:
-            text += f" (default: {entry.default})"
-        group.add_argument(
-            f"--{entry.name}",
-            type=truth if types[entry.name] is bool else types[entry.name],
-            default=argparse.SUPPRESS,
-            help=text.replace("%", "%%"),
-            metavar=types[entry.name].__name__.upper(),
-        )
 
 
 def add_root(parser: argparse._ActionsContainer) -> None:
@@ -223,7 +167,48 @@ def add_root(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def given(arguments: argparse.Namespace, kind: type) -> Dict[str, Any]:
-    """The options of `add_fields` that were given."""
-    names = {entry.name for entry in dataclasses.fields(kind)}
-    return {name: value for name, value in vars(arguments).items() if name in names}
+def add_section(
+    group: argparse._ActionsContainer,
+    kind: Type[Section],
+    names: Optional[Iterable[str]] = None,
+) -> None:
+    """Add an option for each field of a section; one that is not given stays out of the result.
+
+    Args:
+        group: where they are added.
+        kind: the section.
+        names: of the fields that are options here; all if None.
+    """
+    for name, field in kind.model_fields.items():
+        if names is not None and name not in names:
+            continue
+        text, known = field.description or "", schema.choices(field)
+        if not field.is_required():
+            shown = {"": "none", "True": "true", "False": "false", "None": "none"}
+            text += f" (default: {shown.get(str(field.default), field.default)})"
+        is_truth = field.annotation is bool
+        group.add_argument(
+            *(f"--{spelling}" for spelling in schema.spellings(name, field)),
+            dest=name,
+            # Choices are checked with all other values, where the registries have been filled.
+            type=field.annotation if field.annotation in (int, float, bool) else str,
+            default=argparse.SUPPRESS,
+            help=text.replace("%", "%%"),
+            metavar=f"{{{','.join(known)}}}" if known else _metavar(field),
+            **({"nargs": "?", "const": True} if is_truth else {}),
+        )
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = {int: "N", float: "X", bool: "BOOL"}
+    return schema.unit(field).upper() or kinds.get(field.annotation, "NAME")
+
+
+def given(arguments: argparse.Namespace, *kinds: Type[Section]) -> Dict[str, Any]:
+    """The options of `add_section` that were given, by the names that files of a run have."""
+    fields = {name: field for kind in kinds for name, field in kind.model_fields.items()}
+    return {
+        schema.stored(name, fields[name]): value
+        for name, value in vars(arguments).items()
+        if name in fields
+    }

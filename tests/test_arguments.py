@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
 from typing import List
 
 import pytest
 
-from mapush.arguments import Parser, command_line, unknown_option, whole_number
+from mapush.arguments import Parser, command_line, unknown_option
 from mapush.commands.runs import build_parser as runs_parser
 from mapush.errors import RequestError
+from mapush.schema import read
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ from mapush.errors import RequestError
     ],
 )
 def test_a_whole_number_may_be_written_briefly(text: str, number: int) -> None:
-    assert whole_number(text) == number
-    assert type(whole_number(text)) is int
+    assert read(int, text) == number
+    assert type(read(int, text)) is int
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_a_whole_number_may_be_written_briefly(text: str, number: int) -> None:
     ],
 )
 def test_what_is_no_whole_number_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no whole number, such as 200"):
-        whole_number(text)
+    with pytest.raises(ValueError, match="is no whole number, such as 200"):
+        read(int, text)
 
 
 def small_parser() -> Parser:

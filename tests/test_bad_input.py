@@ -72,7 +72,7 @@ def assert_refused(
         ("--exp cuboid --learner sac", ["--learner 'sac'", "native"]),
         ("--exp cuboid --device tpu", ["--device 'tpu'", "cpu"]),
         ("--exp cuboid --keep some", ["some"]),
-        ("--exp cuboid --gamma 1.5", ["--gamma 1.5", "between 0 and 1"]),
+        ("--exp cuboid --gamma 1.5", ["--gamma 1.5", "from 0 to 1"]),
         ("--exp cuboid --learning_rate nan", ["--learning_rate nan"]),
         ("--exp cuboid --hold 7", ["hold = 7", "1000"]),
         ("--exp cuboid --minibatches 7", ["--minibatches 7", "must divide"]),

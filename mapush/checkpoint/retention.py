@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
-from mapush.arguments import read_whole_number
 from mapush.errors import RequestError
+from mapush.schema import read_whole_number
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import NUMBERS, Parser, add_fields, add_root, given
+from mapush.arguments import NUMBERS, Parser, add_root, add_section, given
 from mapush.doctor.examine import examine
 from mapush.doctor.finding import losses
 from mapush.doctor.question import Question
@@ -17,14 +17,14 @@ from mapush.launch.node import slurm
 from mapush.launch.profile import DEFAULT, load_profile
 from mapush.launch.profile_options import add_profile, profile_changes
 from mapush.launch.request import LOCAL, SLURM
-from mapush.learners.recipe import Recipe, build_recipe
-from mapush.training.settings import Settings, build_settings
+from mapush.learners.config import PPOConfig
+from mapush.training.config import SECTIONS, build_config
 from mapush.views.tables import screen
 
 # Options of the trainer on which it depends what is written and what must be installed.
 _OF_SPACE = (
     *("sim", "learner", "device", "recipe", "num_envs", "train_timesteps", "save_freq", "keep"),
-    *("hidden_size", "hold", "decisions"),
+    *("hidden_size", "decimation", "rollout_steps"),
 )
 _RUNS = 100_000
 _WAIT = 60.0  # seconds for a free node
@@ -66,11 +66,9 @@ def build_parser() -> Parser:
         help=f"how long that job may wait for a node (default: {_WAIT:.0f})",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    skip = [name for name in Settings.__dataclass_fields__ if name not in _OF_SPACE]
     space = parser.add_argument_group("what a run trains and writes", "As of mapush.train.")
-    add_fields(space, Settings, skip)
-    skip = [name for name in Recipe.__dataclass_fields__ if name not in _OF_SPACE]
-    add_fields(space, Recipe, skip)
+    for kind in (*SECTIONS.values(), PPOConfig):
+        add_section(space, kind, _OF_SPACE)
     add_profile(parser.add_argument_group("what jobs ask the cluster for"))
     return parser
 
@@ -103,14 +101,16 @@ def _question(options: argparse.Namespace) -> Question:
     if profile.container and Path(profile.container).exists():
         image = str(Path(profile.container).absolute())
         profile = profile.model_copy(update={"container": image})
-    settings = build_settings({"exp": "doctor", "exp_name": "doctor", **given(options, Settings)})
+    own = given(options, *SECTIONS.values())
+    changes = given(options, PPOConfig)
+    settings = build_config({"exp": "doctor", "exp_name": "doctor", **own, "changes": changes})
     return Question(
         root=options.root.absolute(),
         profile=profile,
         cluster=cluster,
         gpus=options.gpus,
         settings=settings,
-        recipe=build_recipe(settings.recipe, given(options, Recipe)),
+        recipe=settings.ppo,
         runs=options.runs,
         on_node=options.on_node,
         node_seconds=options.node_wait,

@@ -11,7 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from rich.console import Console
 
-from mapush.arguments import NUMBERS, Parser, command_line, unknown_option
+from mapush.arguments import NUMBERS, Parser, add_root, command_line, unknown_option
 from mapush.checkpoint.names import directory_name, step_of
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
@@ -29,8 +29,9 @@ from mapush.runs import record
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import find_by_job
 from mapush.simulators import uses_gpu
+from mapush.training.config import SimulatorConfig
 from mapush.training.options import build_parser as trainer_parser
-from mapush.training.settings import Settings
+from mapush.training.options import read_options
 
 DETACHED = 130  # what a shell says of a command that Ctrl-C ended: the jobs go on
 _AT_ONCE = 4  # members of an array on a cluster unless --max-running says otherwise
@@ -41,9 +42,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command and return its exit code."""
     parser = _parser()
     options, passed = parser.parse_known_args(arguments)
-    _, unknown = trainer_parser().parse_known_args(passed)
+    trainer, unknown = trainer_parser().parse_known_args(passed)
     if unknown:
         raise unknown_option(unknown, parser, trainer_parser())
+    read_options(trainer)  # here, since in a job's options an option stands for some --set
     console = Console(file=sys.stdout)
 
     def say(line: str) -> None:
@@ -103,12 +105,7 @@ def _parser() -> Parser:
         action="store_true",
         help="also if the same run is queued or running (default: that is refused)",
     )
-    what.add_argument(
-        "--root",
-        default=os.environ.get("MAPUSH_ROOT") or ".",
-        metavar="DIR",
-        help="where results/ and log/ are (default: MAPUSH_ROOT or the working directory)",
-    )
+    add_root(what)
     where = parser.add_argument_group("where and when")
     where.add_argument(
         "--cluster",
@@ -150,7 +147,7 @@ def _parser() -> Parser:
 
 def _submission(options: argparse.Namespace, passed: List[str]) -> Submission:
     """Check what can be checked here, before anything is written."""
-    root = Path(options.root).absolute()
+    root = options.root.absolute()
     job = find_job(root, options.job_id) if options.job_id else None
     known = job.asked() if job is not None else None
     cluster = _cluster(options.cluster, known)
@@ -272,7 +269,8 @@ def _remarks(submission: Submission, options: argparse.Namespace) -> List[str]:
     lines = []
     if submission.gpus:
         words = list(submission.members[0].arguments)
-        simulator = getattr(trainer_parser().parse_args(words), "sim", Settings.sim)
+        wanted = read_options(trainer_parser().parse_args(words)).options
+        simulator = wanted.get("sim", SimulatorConfig().sim)
         if not uses_gpu(simulator):
             lines.append(
                 f"--sim {simulator} runs on the CPU: --gpus {submission.gpus} changes nothing"

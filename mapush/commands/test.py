@@ -7,12 +7,25 @@ from argparse import Namespace
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.arguments import NUMBERS, Parser, add_root
+from pydantic import Field
+
+from mapush.arguments import NUMBERS, Parser, add_root, add_section, given
 from mapush.errors import EXIT_COMPLETE, RequestError
-from mapush.simulators import DEVICES, SIMULATORS
+from mapush.schema import Section, build
 from mapush.simulators.isaacgym.imports import load_before_torch
+from mapush.training.config import Algorithm, Environments, Family, Seed, SimulatorConfig
 
 _HERE = Path()  # `--record_video` without a path
+
+
+class Episodes(Section):
+    """What is played."""
+
+    num_envs: Environments = Field(default=300, description="episodes to evaluate")
+    episodes: Environments = Field(default=3, description="episodes in viewer mode")
+    seed: Seed = Field(default=0, description="of the episodes' starts")
+    algo: Algorithm = Field(default="ppo", description="the algorithm")
+    task: Family = Field(default="go1push_mid", description="the task family")
 
 
 def build_parser() -> Parser:
@@ -43,10 +56,6 @@ def build_parser() -> Parser:
         "Isaac Gym's window (default: calculator)",
     )
     parser.add_argument(
-        "--num_envs", type=int, default=300, help="episodes to evaluate (default: 300)"
-    )
-    parser.add_argument("--seed", type=int, help="of the episodes' starts (default: 0)")
-    parser.add_argument(
         "--record_video",
         type=Path,
         nargs="?",
@@ -56,73 +65,47 @@ def build_parser() -> Parser:
         "its cameras film it",
     )
     parser.add_argument(
-        "--episodes", type=int, default=3, help="episodes in viewer mode (default: 3)"
-    )
-    parser.add_argument(
-        "--sim", choices=SIMULATORS, default="mujoco", help="simulator (default: mujoco)"
-    )
-    parser.add_argument(
-        "--sim_options",
-        default="",
-        metavar="NAME=VALUE,...",
-        help="what is set of the simulator (default: nothing)",
-    )
-    parser.add_argument(
-        "--device",
-        choices=DEVICES,
-        default="auto",
-        help="where all tensors live; auto: the GPU for isaacgym, else cpu (default: auto)",
-    )
-    parser.add_argument("--algo", choices=("ppo",), default="ppo", help="algorithm (default: ppo)")
-    parser.add_argument(
-        "--task", choices=("go1push_mid",), default="go1push_mid", help="(default: go1push_mid)"
-    )
-    parser.add_argument(
         "--headless",
         action="store_true",
         help="open no window; only --sim isaacgym --test_mode viewer without --record_video does",
     )
     add_root(parser)
+    add_section(parser.add_argument_group("episodes"), Episodes)
+    add_section(parser.add_argument_group("simulator"), SimulatorConfig)
     return parser
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, evaluate, print, return the exit code."""
     parsed = build_parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    for name in ("num_envs", "episodes"):
-        if not 1 <= getattr(parsed, name) <= 100_000:
-            value = getattr(parsed, name)
-            raise RequestError(f"--{name} {value}: must be a whole number from 1 to 100000")
-    if parsed.seed is not None and not 0 <= parsed.seed < 2**31:
-        raise RequestError(f"--seed {parsed.seed}: must be a whole number from 0 to {2**31 - 1}")
+    episodes = build(Episodes, given(parsed, Episodes))
+    simulator = build(SimulatorConfig, given(parsed, SimulatorConfig))
     load_before_torch()
     from mapush.rendering import session
 
-    seed = session.TEST_SEED if parsed.seed is None else parsed.seed
-    more = {"device": parsed.device, "options": parsed.sim_options}
+    seed, sim = episodes.seed, simulator.sim
+    more = {"device": simulator.device, "options": simulator.sim_options}
     if parsed.test_mode == "viewer":
-        _require_a_view(parsed)
+        _require_a_view(parsed, sim)
         if parsed.record_video is None:
-            session.watch(parsed.checkpoint, parsed.exp, parsed.episodes, seed, **more)
+            session.watch(parsed.checkpoint, parsed.exp, episodes.episodes, seed, **more)
         else:
             video = None if parsed.record_video == _HERE else parsed.record_video
             session.record(
-                parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video, **more
+                parsed.checkpoint, parsed.exp, sim, episodes.episodes, seed, video, **more
             )
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
-        session.evaluate_run(parsed.root, parsed.run, parsed.sim, parsed.num_envs, seed, **more)
+        session.evaluate_run(parsed.root, parsed.run, sim, episodes.num_envs, seed, **more)
     else:
-        session.evaluate_one(
-            parsed.checkpoint, parsed.exp, parsed.sim, parsed.num_envs, seed, **more
-        )
+        session.evaluate_one(parsed.checkpoint, parsed.exp, sim, episodes.num_envs, seed, **more)
     return EXIT_COMPLETE
 
 
-def _require_a_view(parsed: Namespace) -> None:
+def _require_a_view(parsed: Namespace, sim: str) -> None:
     """Refuse the viewer mode where there is nothing to see."""
-    if parsed.checkpoint is None or (parsed.record_video is None and parsed.sim != "isaacgym"):
+    if parsed.checkpoint is None or (parsed.record_video is None and sim != "isaacgym"):
         raise RequestError(
             "--test_mode viewer: records the episodes of one checkpoint; "
             "give --checkpoint PATH and --record_video [FILE.mp4]"

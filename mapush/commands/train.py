@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 from typing import List, Optional
 
-from mapush.arguments import given
-from mapush.learners.recipe import Recipe
 from mapush.simulators.isaacgym.imports import load_before_torch
 from mapush.training.interruption import SignalFlag
-from mapush.training.options import build_parser
-from mapush.training.settings import Settings
+from mapush.training.options import build_parser, read_options
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, train, return the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     parsed = build_parser().parse_args(words)
+    asked = read_options(parsed)
     with SignalFlag() as flag:
         load_before_torch()
         from mapush.training.plan import Request
@@ -24,8 +22,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
         request = Request(
             root=parsed.root,
-            options=given(parsed, Settings),
-            changes=given(parsed, Recipe),
+            asked=asked,
             checkpoint=parsed.checkpoint,
             run=parsed.run,
             use_tensorboard=parsed.use_tensorboard,

@@ -43,12 +43,12 @@ def examine(question: Question) -> List[Finding]:
 
 def _gpus(question: Question) -> List[Finding]:
     """Whether the simulator has a use for what is asked for, or for a GPU that is not."""
-    count, simulator = question.gpus, question.settings.sim
+    count, simulator = question.gpus, question.settings.simulator.sim
     if count and not uses_gpu(simulator):
         what = f"--gpus {count}, and --sim {simulator} runs on the CPU"
         cost = "a GPU is taken from others and changes nothing"
         return [Finding("job", "GPUs", NOTE, what, cost, "leave --gpus out")]
-    if not count and uses_gpu(simulator) and question.settings.device != "cpu":
+    if not count and uses_gpu(simulator) and question.settings.simulator.device != "cpu":
         what = f"--sim {simulator} runs on a GPU, and none is asked for"
         cost = "the trainer ends with exit code 2 at its start"
         return [Finding("job", "GPUs", LOSS, what, cost, "--gpus 1")]

@@ -9,9 +9,9 @@ from typing import Any, Dict
 
 from mapush.launch.profile import PROJECT, Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
-from mapush.learners.recipe import Recipe
+from mapush.learners.config import PPOConfig
 from mapush.simulators import uses_gpu
-from mapush.training.settings import Settings
+from mapush.training.config import Config
 
 # What a trainer imports: modules with their packages, and those of a simulator or learner.
 _MODULES = {
@@ -37,8 +37,8 @@ class Question:
     cluster: str
     """`slurm` or `local`."""
     gpus: int
-    settings: Settings
-    recipe: Recipe
+    settings: Config
+    recipe: PPOConfig
     runs: int = 1
     """How many such runs are to fit."""
     on_node: bool = False
@@ -56,11 +56,11 @@ class Question:
 
     def wanted(self, gpus: int) -> Dict[str, Any]:
         """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
-        simulator, learner = self.settings.sim, self.settings.learner
+        simulator, learner = self.settings.simulator.sim, self.settings.learner.learner
         return {
             "modules": {**_MODULES, **_MORE.get(simulator, {}), **_MORE.get(learner, {})},
             "simulator": simulator,
-            "envs": self.settings.num_envs,
+            "envs": self.settings.environment.num_envs,
             "gpus": gpus,
             "uses_gpu": uses_gpu(simulator),
             "python": [3, 10] if simulator == "mujoco" else [3, 8],

@@ -14,8 +14,8 @@ from mapush.doctor.question import Question
 from mapush.doctor.trials import SECTION
 from mapush.launch.profile import PROJECT
 from mapush.launch.request import SLURM
-from mapush.learners.recipe import Recipe
-from mapush.training.settings import Settings
+from mapush.learners.config import PPOConfig
+from mapush.training.config import Config
 from mapush.training.space import Space, estimate
 
 _SECONDS = 120.0  # for all trials; a dead file server never answers
@@ -40,7 +40,7 @@ def checkpoint_bytes(num_envs: int, hidden_size: int) -> int:
     return _PLAIN_BYTES + weights + _PER_ENVIRONMENT * num_envs
 
 
-def space_of_a_run(settings: Settings, recipe: Recipe) -> Space:
+def space_of_a_run(settings: Config, recipe: PPOConfig) -> Space:
     """What one run from its start to its last step writes.
 
     Raises:
@@ -48,11 +48,11 @@ def space_of_a_run(settings: Settings, recipe: Recipe) -> Space:
     """
     return estimate(
         0,
-        settings.train_timesteps,
-        settings.num_envs * recipe.hold * recipe.decisions,
-        settings.save_freq,
-        checkpoint_bytes(settings.num_envs, recipe.hidden_size),
-        parse(settings.keep),
+        settings.run.train_timesteps,
+        settings.environment.num_envs * recipe.decimation * recipe.rollout_steps,
+        settings.checkpointing.save_freq,
+        checkpoint_bytes(settings.environment.num_envs, recipe.hidden_size),
+        parse(settings.checkpointing.keep),
     )
 
 
@@ -81,7 +81,7 @@ def try_storage(question: Question) -> Tuple[List[Finding], float]:
         what = f"{question.root}: is not there yet and will be made"
         found.append(Finding(SECTION, "root", OK, what))
     settings, recipe = question.settings, question.recipe
-    size = checkpoint_bytes(settings.num_envs, recipe.hidden_size)
+    size = checkpoint_bytes(settings.environment.num_envs, recipe.hidden_size)
     needed = space_of_a_run(settings, recipe).needed * question.runs
     for directory in file_systems_of(question):
         words = ["-m", "mapush.doctor.trials", str(directory), str(size), str(needed)]

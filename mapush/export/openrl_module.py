@@ -9,10 +9,10 @@ import torch
 
 from mapush.errors import CheckpointError, RequestError
 from mapush.export.selection import Source
+from mapush.learners.config import PPOConfig, build_ppo
 from mapush.learners.network import encode
 from mapush.learners.openrl_networks import Networks
 from mapush.learners.openrl_package import import_openrl, make_config, make_module
-from mapush.learners.recipe import Recipe, build_recipe
 
 
 def make_openrl(source: Source) -> Tuple[bytes, Any]:
@@ -70,9 +70,9 @@ def make_openrl(source: Source) -> Tuple[bytes, Any]:
     return data, run
 
 
-def _recipe(source: Source) -> Recipe:
+def _recipe(source: Source) -> PPOConfig:
     config = source.state["config"]
     try:
-        return build_recipe(str(config.get("recipe")), dict(config.get("changes") or {}))
+        return build_ppo(str(config.get("recipe")), dict(config.get("changes") or {}))
     except (RequestError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source.path}: its recipe cannot be used: {error}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from mapush.arguments import command_line, read_whole_number
+from mapush.arguments import command_line
 from mapush.checkpoint.store import MODULE, CheckpointEntry, load_entry, load_newest
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation import ledger
@@ -16,7 +16,9 @@ from mapush.evaluation.scores import scores_of
 from mapush.rendering.session import task_of
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run
-from mapush.tasks import PushTask, load_task
+from mapush.schema import read_whole_number
+from mapush.tasks import PushTask
+from mapush.tasks.change import load_changed_task
 
 _log = logging.getLogger("mapush")
 
@@ -62,8 +64,8 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
         return _of_run(run, step or "last")
     if step is not None:
         raise RequestError(f"--step {step}: {module} is one checkpoint; name its run instead")
-    task = task_of(module, exp)
     state = read_checkpoint(module)
+    task = task_of(module, exp, state)
     own = module.resolve().parent.parent.parent
     in_run = (own / "task" / "config.py").is_file()
     return Source(
@@ -75,12 +77,12 @@ def _of_run(run: RunDirectory, step: str) -> Source:
     entries = run.entries()
     if not entries:
         raise RequestError(f"{run.name}: holds no checkpoint yet; train first")
-    task = load_task(run.part("task"))
     if step == "last":
         entry, state = _newest_valid(entries)
     else:
         entry = _chosen(run, entries, step)
         state = load_entry(entry)
+    task = load_changed_task(run.part("task"), state.get("config") or {})
     policy = build_policy(state, task, entry.module)
     return Source(entry.module, state, policy, task, run.name)
 

@@ -7,15 +7,14 @@ import re
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
-from mapush.arguments import given
 from mapush.errors import RequestError
 from mapush.files import check_path
 from mapush.launch.send import Member, is_there
-from mapush.learners.recipe import Recipe, build_recipe
 from mapush.runs.naming import check_plain
 from mapush.tasks import load_task, task_folder
-from mapush.training.options import build_parser
-from mapush.training.settings import Settings, build_settings
+from mapush.tasks.change import change_task, read_changes
+from mapush.training.config import build_config
+from mapush.training.options import PATHS, build_parser, read_options, with_options
 
 # Outside a comment: the experiment by its name, not from a variable.
 _EXP = re.compile(r"^[^#\n]*?--exp[= ]+[\"']?([\w.+-]+)[\"']?(?=\s|$)", re.MULTILINE)
@@ -36,13 +35,14 @@ def check_member(exp: str, arguments: Tuple[str, ...]) -> Member:
         if word != word.encode("utf-8", "replace").decode("utf-8"):
             raise RequestError(f"{word!r}: is no UTF-8, which a job's options must be; rename it")
     folder = task_folder(exp)
-    load_task(folder)
+    task = load_task(folder)
     _check_script(folder, exp)
-    trainer = build_parser().parse_args(list(arguments))
-    values = {"exp": exp, "exp_name": exp, **given(trainer, Settings)}
+    trainer = build_parser().parse_args(["--exp", exp, *arguments])
+    wanted = read_options(trainer)
+    values = {"exp_name": exp, **wanted.options, "changes": wanted.changes}
     check_plain("--exp_name", values["exp_name"])
-    settings = build_settings(values)
-    build_recipe(settings.recipe, given(trainer, Recipe))
+    build_config(values)
+    change_task(task, read_changes(task, wanted.sets, PATHS))
     if trainer.checkpoint is not None and not is_there(trainer.checkpoint):
         raise RequestError(f"--checkpoint {trainer.checkpoint}: is not there; name a module.pt")
     return Member(exp, folder, arguments)
@@ -68,9 +68,13 @@ def check_root(root: Path, for_sbatch: bool) -> None:
 
 
 def settled(words: Sequence[str]) -> Tuple[str, ...]:
-    """The trainer's options with paths in full, since the job runs in a directory of its own."""
+    """The trainer's options as its job gets them.
+
+    With paths in full, since the job runs in a directory of its own, and with an option for each
+    `--set` of a value that has one, since the task's train.sh may give that option too.
+    """
     found: List[str] = []
-    for word in words:
+    for word in with_options(words):
         before = found[-1] if found else ""
         name, mark, value = word.partition("=")
         if mark and name in ("--checkpoint", "--run"):

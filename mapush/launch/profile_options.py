@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any, Dict, Optional, Union, get_args, get_origin, get_type_hints
 
-from mapush.arguments import truth
 from mapush.launch.profile import BATCH_SCRIPT, DEFAULT, Profile
 
 _PROFILE = "profile_"  # before the name of a field, since an option of ours may have the same
@@ -34,7 +33,7 @@ def add_profile(group: argparse._ActionsContainer) -> None:
         }
         flag = f"--{name.replace('_', '-')}"
         if kind is bool:
-            group.add_argument(flag, type=truth, nargs="?", const=True, metavar="BOOL", **settings)
+            group.add_argument(flag, type=bool, nargs="?", const=True, metavar="BOOL", **settings)
         elif get_origin(kind) is tuple:
             group.add_argument(flag, nargs="+", metavar="TEXT", **settings)
         elif kind is int:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mapush.errors import CheckpointError, RequestError
+from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture, encode
 from mapush.learners.openrl_networks import Networks
 from mapush.learners.openrl_package import (
@@ -19,7 +20,6 @@ from mapush.learners.openrl_package import (
     make_config,
     make_module,
 )
-from mapush.learners.recipe import Recipe
 
 
 class OpenRLLearner:
@@ -36,7 +36,7 @@ class OpenRLLearner:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: PPOConfig,
         envs: int,
         robots: int,
         observation_size: int,
@@ -46,14 +46,15 @@ class OpenRLLearner:
         seed: int,
     ) -> None:
         check_recipe(recipe)
-        samples = recipe.decisions * envs * robots
+        samples = recipe.rollout_steps * envs * robots
         if samples % recipe.minibatches:
             raise RequestError(
                 f"--minibatches {recipe.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({recipe.decisions} decisions x {envs} environments x {robots} robots)"
+                f"rollout ({recipe.rollout_steps} decisions x {envs} environments x "
+                f"{robots} robots)"
             )
         self.recipe = recipe
-        self.hold, self.decisions = recipe.hold, recipe.decisions
+        self.hold, self.decisions = recipe.decimation, recipe.rollout_steps
         self.architecture = Architecture(
             observation_size=observation_size,
             action_size=action_size,

@@ -17,8 +17,8 @@ from typing import Any, Iterator, Type
 import torch
 
 from mapush.errors import RequestError
+from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture
-from mapush.learners.recipe import Recipe
 
 # OpenRL's list: tanh, relu, leaky relu, elu.
 _ACTIVATIONS = {"tanh": 0, "relu": 1, "elu": 3}
@@ -110,7 +110,7 @@ def _quietly() -> Iterator[None]:
         os.environ.update(before)
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: PPOConfig) -> None:
     """Refuse what OpenRL's PPO cannot do.
 
     Raises:
@@ -133,7 +133,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def make_config(
-    package: OpenRL, recipe: Recipe, envs: int, robots: int, hidden_size: int, activation: str
+    package: OpenRL, recipe: PPOConfig, envs: int, robots: int, hidden_size: int, activation: str
 ) -> Any:  # noqa: ANN401
     """OpenRL's settings for a recipe: its own defaults where nothing of ours depends on them."""
     config = package.create_config_parser().parse_args([])
@@ -142,7 +142,7 @@ def make_config(
         "num_agents": robots,
         "n_rollout_threads": envs,
         "learner_n_rollout_threads": envs,
-        "episode_length": recipe.decisions,
+        "episode_length": recipe.rollout_steps,
         "hidden_size": hidden_size,
         "rnn_hidden_size": hidden_size,
         "activation_id": _ACTIVATIONS[activation],

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from mapush.errors import CheckpointError, RequestError
+from mapush.learners.config import PPOConfig
 from mapush.learners.network import Actor, Architecture, Critic, load_weights
 from mapush.learners.normalizer import ValueNormalizer
-from mapush.learners.recipe import Recipe
 from mapush.learners.rollout import Rollout
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -26,7 +26,7 @@ class PPOLearner:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: PPOConfig,
         envs: int,
         robots: int,
         observation_size: int,
@@ -35,14 +35,15 @@ class PPOLearner:
         device: torch.device,
         seed: int,
     ) -> None:
-        samples = recipe.decisions * envs * robots
+        samples = recipe.rollout_steps * envs * robots
         if samples % recipe.minibatches:
             raise RequestError(
                 f"--minibatches {recipe.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({recipe.decisions} decisions x {envs} environments x {robots} robots)"
+                f"rollout ({recipe.rollout_steps} decisions x {envs} environments x "
+                f"{robots} robots)"
             )
         self.recipe = recipe
-        self.hold, self.decisions = recipe.hold, recipe.decisions
+        self.hold, self.decisions = recipe.decimation, recipe.rollout_steps
         self.architecture = Architecture(
             observation_size=observation_size,
             action_size=action_size,
@@ -74,7 +75,7 @@ class PPOLearner:
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
         self._rollout = Rollout(
-            recipe.decisions, envs, robots, observation_size, action_size, device
+            recipe.rollout_steps, envs, robots, observation_size, action_size, device
         )
 
     @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Mapping, Optional, Tuple
 
 from rich.console import Console
 from rich.progress import track
@@ -14,13 +14,14 @@ from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
-from mapush.evaluation.policy import build_policy, load_policy
+from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
 from mapush.rendering.episode import EpisodeSummary
 from mapush.runs.listing import open_run
 from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
 from mapush.simulators import make_simulator
 from mapush.tasks import PushTask, load_task, task_folder
+from mapush.tasks.change import load_changed_task
 
 __all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of", "watch"]
 
@@ -42,8 +43,7 @@ def evaluate_one(
         CheckpointError: it cannot be used.
         TaskError: its task cannot be found.
     """
-    task = task_of(path, exp)
-    policy = load_policy(path, task)
+    policy, task = _opened(path, exp)
     figures = assess(policy, policy.hold, task, sim, num_envs, seed, device=device, options=options)
     _out.print(figures.entry(policy.step).figures(), end="")
 
@@ -66,7 +66,7 @@ def evaluate_run(
         StorageError: the figures cannot be written.
     """
     run = open_run(root, name)
-    task = load_task(run.task)
+    task = load_changed_task(run.task, run.read().more.get("settings") or {})
     if not CheckpointStore(run.checkpoints).entries():
         raise RequestError(f"{run.checkpoints}: holds no checkpoint yet; train first")
     done = {
@@ -122,8 +122,7 @@ def record(
         RequestError: this machine has no graphics library to render with.
         StorageError: the file cannot be written.
     """
-    task = task_of(path, exp)
-    policy = load_policy(path, task)
+    policy, task = _opened(path, exp)
     target = video or Path(f"{task.name}_{policy.step}.mp4")
     if sim == "isaacgym":
         from mapush.rendering.filming import film_episodes
@@ -157,8 +156,7 @@ def watch(
     """
     from mapush.rendering.viewing import watch_episodes
 
-    task = task_of(path, exp)
-    policy = load_policy(path, task)
+    policy, task = _opened(path, exp)
     chosen = None if device == "auto" else device
     played = 0
     for summary in watch_episodes(task, policy, episodes, seed, chosen, options):
@@ -168,27 +166,41 @@ def watch(
         _out.print(f"the window was closed; {played} of {episodes} episodes were over")
 
 
-def task_of(path: Path, exp: Optional[str]) -> PushTask:
+def _opened(path: Path, exp: Optional[str]) -> Tuple[LoadedPolicy, PushTask]:
+    if exp is None and not path.exists():
+        raise CheckpointError(f"{path}: there is no such file; name a module.pt")
+    state = read_checkpoint(path)
+    task = task_of(path, exp, state)
+    return build_policy(state, task, path), task
+
+
+def task_of(path: Path, exp: Optional[str], state: Mapping[str, Any]) -> PushTask:
     """The task of a checkpoint: its run's own copy, or the one that `--exp` names.
 
+    Either with the values that were changed when the checkpoint was trained on it.
+
+    Args:
+        path: the `module.pt`.
+        exp: folder under `task/`, or None.
+        state: what the file holds.
+
     Raises:
-        CheckpointError: there is no such file.
         RequestError: it lies in no run, and `--exp` names no task.
+        TaskError: the changed values do not fit the task.
     """
-    own = path.resolve().parent.parent.parent / "task"
+    own, config = path.resolve().parent.parent.parent / "task", state.get("config") or {}
     if exp is None:
-        if not path.exists():
-            raise CheckpointError(f"{path}: there is no such file; name a module.pt")
         if not (own / "config.py").is_file():
             raise RequestError(f"{path}: lies in no run; name its task with --exp, such as cuboid")
-        return load_task(own)
+        return load_changed_task(own, config)
     named = load_task(task_folder(exp))
     if (own / "config.py").is_file():
         copy = load_task(own)
         if copy.name == named.name:
-            return copy
+            return load_changed_task(own, config)
         _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
-    return named
+        return named
+    return load_changed_task(task_folder(exp), config) if config.get("exp") == exp else named
 
 
 def _episode_line(number: int, summary: EpisodeSummary) -> str:

@@ -15,6 +15,7 @@ from mapush.learners.base import Learner
 from mapush.learners.openrl import OpenRLLearner
 from mapush.learners.ppo import PPOLearner
 from mapush.simulators import make_simulator
+from mapush.tasks.change import SET
 from mapush.tasks.push.observation import angle_positions
 from mapush.training.loop import capture, rollout_steps
 from mapush.training.plan import Plan, Source
@@ -49,23 +50,26 @@ def assemble(plan: Plan) -> Parts:
     """
     settings, task, source = plan.settings, plan.task, plan.source
     simulator = make_simulator(
-        settings.sim,
+        settings.simulator.sim,
         task,
-        settings.num_envs,
-        settings.device,
-        settings.sim_options,
-        room=max(settings.eval_freq and settings.eval_envs, settings.final_envs),
+        settings.environment.num_envs,
+        settings.simulator.device,
+        settings.simulator.sim_options,
+        room=max(
+            settings.evaluation.eval_freq and settings.evaluation.eval_envs,
+            settings.evaluation.final_envs,
+        ),
     )
-    environment = PushEnvironment(task, simulator, settings.seed, plan.recipe.hold)
-    learner = _LEARNERS[settings.learner](
+    environment = PushEnvironment(task, simulator, settings.run.seed, plan.recipe.decimation)
+    learner = _LEARNERS[settings.learner.learner](
         recipe=plan.recipe,
-        envs=settings.num_envs,
+        envs=settings.environment.num_envs,
         robots=task.robots.count,
         observation_size=task.observation_size,
         action_size=ACTION_SIZE,
         angles=angle_positions(task.robots.count),
         device=environment.device,
-        seed=settings.seed,
+        seed=settings.run.seed,
     )
     if source is None:
         return Parts(environment, learner, 0, 0, ())
@@ -78,11 +82,12 @@ def assemble(plan: Plan) -> Parts:
         )
     else:
         learner.load_state_dict(source.state)
-        before = source.state["config"].get("learner", settings.learner)
-        if before != settings.learner:
+        now = settings.learner.learner
+        before = source.state["config"].get("learner", now)
+        if before != now:
             notes.append(
                 f"{source.path}: was trained with --learner {before}, this run has "
-                f"{settings.learner}: weights, optimiser and generators go on in its arithmetic"
+                f"{now}: weights, optimiser and generators go on in its arithmetic"
             )
     reason = _misfit(plan, source)
     if reason:
@@ -98,12 +103,12 @@ def expected_space(plan: Plan, parts: Parts) -> Space:
     state = capture(parts.learner, parts.environment, parts.step, parts.epoch, plan.config)
     return estimate(
         parts.step,
-        settings.train_timesteps,
+        settings.run.train_timesteps,
         parts.steps_per_update,
-        settings.save_freq,
+        settings.checkpointing.save_freq,
         # Adam's two moments are not there before the first update.
         len(dumps(state)) + 2 * sum(_bytes(state[name]) for name in _NETWORKS),
-        retention.parse(settings.keep),
+        retention.parse(settings.checkpointing.keep),
     )
 
 
@@ -116,11 +121,12 @@ def _misfit(plan: Plan, source: Source) -> str:
     if source.is_published:
         return "holds no episodes in flight"
     config: Dict[str, Any] = source.state["config"]
+    own = plan.config
     for name in ("exp", "sim", "num_envs"):
-        before, now = config.get(name), getattr(plan.settings, name)
+        before, now = config.get(name), own[name]
         if before != now:
             return f"was trained with --{name} {before}, this run has {now}"
-    return ""
+    return "was trained with other --set" if config.get(SET) != own.get(SET) else ""
 
 
 def _restore(environment: PushEnvironment, source: Source) -> None:

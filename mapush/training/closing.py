@@ -23,7 +23,7 @@ def evaluate_run(
         Interrupted: by `check`; what is done is kept.
         StorageError: the figures cannot be written.
     """
-    if not plan.settings.final_envs:
+    if not plan.settings.evaluation.final_envs:
         return
     path = run.current / FILE_NAME
     done = {entry.step for entry in read_success_rates(path)}
@@ -35,8 +35,8 @@ def evaluate_run(
             policy,
             policy.hold,
             plan.task,
-            plan.settings.sim,
-            plan.settings.final_envs,
+            plan.settings.simulator.sim,
+            plan.settings.evaluation.final_envs,
             check=check,
         )
         write_success_rate(path, figures.entry(entry.step))

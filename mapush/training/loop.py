@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, Optional
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import StorageError
 from mapush.learners.base import Learner
+from mapush.training.config import Config
 from mapush.training.log import LOG_NAMES, RunLog
 from mapush.training.saver import Saver
-from mapush.training.settings import Settings
 from mapush.training.snapshot import snapshot
 
 Evaluation = Callable[[], Dict[str, float]]
@@ -41,7 +41,7 @@ class Clock:
 
 @dataclass
 class TrainingLoop:
-    """Trains until `settings.train_timesteps`, one boundary after the other.
+    """Trains until `settings.run.train_timesteps`, one boundary after the other.
 
     Attributes:
         settings: what the run was asked to do.
@@ -63,7 +63,7 @@ class TrainingLoop:
         clock: where the time since the last update went.
     """
 
-    settings: Settings
+    settings: Config
     config: Dict[str, Any]
     environment: PushEnvironment
     learner: Learner
@@ -112,7 +112,7 @@ class TrainingLoop:
         self._boundary_time = self._lap = time.perf_counter()
         if not self.evaluated and self.step and self._evaluation_due():
             self._evaluate_and_save()
-        while self.step < self.settings.train_timesteps:
+        while self.step < self.settings.run.train_timesteps:
             self._rollout()
             losses = self._update()
             self.step += self.steps_per_update
@@ -138,7 +138,7 @@ class TrainingLoop:
 
     def _update(self) -> Dict[str, float]:
         begun = time.perf_counter()
-        progress = self.step / self.settings.train_timesteps
+        progress = self.step / self.settings.run.train_timesteps
         losses = self.learner.update(self.environment.observe(), progress, self.check)
         self.clock.update += time.perf_counter() - begun
         return losses
@@ -190,7 +190,7 @@ class TrainingLoop:
             self.log.evaluation(self.step, figures)
             self.clock.evaluate += time.perf_counter() - begun
         first = self.step - self.steps_per_update <= self.first_step
-        due = first or self._last or self._crosses(self.settings.save_freq)
+        due = first or self._last or self._crosses(self.settings.checkpointing.save_freq)
         if figures or due or self.saver.failure:
             begun = time.perf_counter()
             self.saver.save(self.boundary, figures)
@@ -199,7 +199,7 @@ class TrainingLoop:
 
     def _judge_saving(self) -> None:
         """Go on without a checkpoint for a while, loudly, where the storage refused one."""
-        failure, limit = self.saver.failure, self.settings.max_unprotected_steps
+        failure, limit = self.saver.failure, self.settings.checkpointing.max_unprotected_steps
         unprotected = self.step - self.saver.durable_step
         if failure is None:
             if self._unprotected:
@@ -219,10 +219,10 @@ class TrainingLoop:
 
     @property
     def _last(self) -> bool:
-        return self.step >= self.settings.train_timesteps
+        return self.step >= self.settings.run.train_timesteps
 
     def _evaluation_due(self) -> bool:
-        frequency = self.settings.eval_freq
+        frequency = self.settings.evaluation.eval_freq
         return frequency > 0 and (self._last or self._crosses(frequency))
 
     def _crosses(self, frequency: int) -> bool:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from mapush.checkpoint import retention
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
-from mapush.learners.recipe import Recipe, build_recipe
+from mapush.learners.config import PPOConfig
 from mapush.runs.code import code_facts
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run, runs_of_job
@@ -18,7 +17,9 @@ from mapush.runs.naming import check_plain
 from mapush.runs.owner import JOB_ID, Owner, job_environment
 from mapush.runs.record import COMPLETE, RunRecord
 from mapush.tasks import PushTask, load_task, task_folder
-from mapush.training.settings import Settings, build_settings
+from mapush.tasks.change import SET, change_task, read_changes
+from mapush.training.config import NAMES, Config, build_config
+from mapush.training.options import PATHS, Asked
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,7 @@ class Request:
 
     Attributes:
         root: holds `log/` and `results/`.
-        options: the settings that were given, by name; the rest have defaults.
-        changes: hyper-parameters that were given.
+        asked: values that were given; the rest have defaults.
         checkpoint: a `module.pt` to start a new run from.
         run: a run to go on with.
         use_tensorboard: whether scalars are written.
@@ -36,8 +36,7 @@ class Request:
     """
 
     root: Path
-    options: Mapping[str, Any]
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
     checkpoint: Optional[Path] = None
     run: Optional[str] = None
     use_tensorboard: bool = True
@@ -45,7 +44,9 @@ class Request:
 
     def as_dict(self) -> Dict[str, Any]:
         """What was asked for that shapes the result, as plain values for run.yaml."""
-        asked = {**self.options, **self.changes}
+        asked = {**self.asked.options, **self.asked.changes}
+        if self.asked.sets:
+            asked[SET] = dict(sorted(self.asked.sets.items()))
         if self.checkpoint is not None:
             asked["checkpoint"] = str(self.checkpoint.absolute())
         return asked
@@ -80,11 +81,19 @@ class Source:
 class Plan:
     """Everything training needs to know."""
 
-    settings: Settings
-    recipe: Recipe
-    task: PushTask
+    settings: Config
     folder: Path
     source: Optional[Source]
+
+    @property
+    def recipe(self) -> PPOConfig:
+        """The hyper-parameters."""
+        return self.settings.ppo
+
+    @property
+    def task(self) -> PushTask:
+        """What is trained, as `--set` has changed it."""
+        return self.settings.task
 
     @property
     def config(self) -> Dict[str, Any]:
@@ -142,13 +151,14 @@ def plan_new(request: Request) -> Plan:
     source = None
     if request.checkpoint is not None:
         source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
-    settings = _settings(request, source.state.get("config", {}) if source else {})
-    check_plain("--exp_name" if "exp_name" in request.options else "--exp", settings.exp_name)
-    plan = _plan(settings, task_folder(settings.exp), source)
-    if source is not None and source.step >= settings.train_timesteps:
+    values = _values(request, source.state.get("config", {}) if source else {})
+    name = "--exp_name" if "exp_name" in request.asked.options else "--exp"
+    check_plain(name, str(values["exp_name"]))
+    plan = _plan(request, values, None, source)
+    if source is not None and source.step >= plan.settings.run.train_timesteps:
         raise RequestError(
-            f"--train_timesteps {settings.train_timesteps}: {source.path} has {source.step} steps "
-            "already; it is the total to reach, so give a larger one"
+            f"--train_timesteps {plan.settings.run.train_timesteps}: {source.path} has "
+            f"{source.step} steps already; it is the total to reach, so give a larger one"
         )
     return plan
 
@@ -163,36 +173,41 @@ def plan_on(request: Request, run: RunDirectory, source: Optional[Source]) -> Pl
     if source is None and known.get("checkpoint"):
         path = Path(str(known["checkpoint"]))
         source = Source(path, read_checkpoint(path))
-    settings = _settings(request, known.get("settings") or {})
-    own_copy = run.task
-    folder = own_copy if is_directory(own_copy) else task_folder(settings.exp)
-    return _plan(settings, folder, source)
+    values = _values(request, known.get("settings") or {})
+    return _plan(request, values, run.task if is_directory(run.task) else None, source)
 
 
-def _plan(settings: Settings, folder: Path, source: Optional[Source]) -> Plan:
-    recipe = build_recipe(settings.recipe, settings.changes)
-    retention.parse(settings.keep)
+def _plan(
+    request: Request, values: Mapping[str, Any], own: Optional[Path], source: Optional[Source]
+) -> Plan:
+    settings = build_config(values)
+    folder = own or task_folder(settings.run.exp)
     task = load_task(folder)
+    changed = {**settings.changed, **read_changes(task, request.asked.sets, PATHS)}
+    task = change_task(task, changed)
     if source is not None:
         build_policy(source.state, task, source.path)  # refuses one of another task
-    return Plan(settings, recipe, task, folder, source)
+    return Plan(settings.model_copy(update={"task": task, "changed": changed}), folder, source)
 
 
-def _settings(request: Request, known: Mapping[str, Any]) -> Settings:
+def _values(request: Request, known: Mapping[str, Any]) -> Dict[str, Any]:
     """Given options before those of the run or checkpoint, and these before the defaults."""
-    own = {name for name in Settings.__dataclass_fields__ if name in known}
-    values: Dict[str, Any] = {name: known[name] for name in own}
-    before = values.get("recipe")
-    values.update(request.options)
+    values: Dict[str, Any] = {name: known[name] for name in NAMES if name in known}
+    before = dict(values)
+    values.update(request.asked.options)
     if "exp" not in values:
         if "exp_name" not in values:
             raise RequestError("--exp is missing: name a folder under task/, such as --exp cuboid")
         values["exp"] = values["exp_name"]
-    if "exp_name" not in request.options and "exp" in request.options:
+    if "exp_name" not in request.asked.options and "exp" in request.asked.options:
         values["exp_name"] = values["exp"]
     values.setdefault("exp_name", values["exp"])
-    changes = values.get("changes") if values.get("recipe", before) == before else {}
-    if not isinstance(changes, dict) and changes is not None:
-        raise CheckpointError(f"its config's changes are {str(changes)[:80]!r}, not named values")
-    values["changes"] = {**(changes or {}), **request.changes}
-    return build_settings(values)
+    # What differs from a recipe or a task means nothing for another one.
+    for name, of in (("changes", "recipe"), (SET, "exp")):
+        is_same = values.get(of, before.get(of)) == before.get(of)
+        own = before.get(name) if is_same else None
+        if own is not None and not isinstance(own, dict):
+            raise CheckpointError(f"its config's {name} are {str(own)[:80]!r}, not named values")
+        values[name] = {str(key): value for key, value in (own or {}).items()}
+    values["changes"].update(request.asked.changes)
+    return values

@@ -66,8 +66,8 @@ def _begin(request: Request, owner: Owner, flag: SignalFlag) -> int:
         require(expected_space(plan, parts), request.root)
         run = reserve(
             request.root,
-            plan.settings.exp_name,
-            plan.settings.task,
+            plan.settings.run.exp_name,
+            plan.settings.run.task,
             datetime.now(),
             owner,
             _record_fields(request, plan),
@@ -113,7 +113,7 @@ def _complete_already(run: RunDirectory, request: Request) -> int:
 def _record_fields(request: Request, plan: Plan) -> Dict[str, object]:
     return {
         "command": list(request.command),
-        "seed": plan.settings.seed,
+        "seed": plan.settings.run.seed,
         "versions": versions(),
         "code": running_code(plan.folder),
         "request": request.as_dict(),

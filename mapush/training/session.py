@@ -127,7 +127,7 @@ class Session:
     def _store(self, plan: Plan) -> CheckpointStore:
         return CheckpointStore(
             self.run.checkpoints,
-            retention.parse(plan.settings.keep),
+            retention.parse(plan.settings.checkpointing.keep),
             self.ownership.check,
             in_use=in_use(self.run),
             warn=self._warn,
@@ -141,13 +141,13 @@ class Session:
 
     def _train(self, plan: Plan, parts: Parts, store: CheckpointStore, fresh: bool) -> int:
         settings = plan.settings
-        updates = -(-settings.train_timesteps // parts.steps_per_update)
+        updates = -(-settings.run.train_timesteps // parts.steps_per_update)
         found = self.run.read()
         unsaid = unwritten(self.run.log, found.interruptions)
         log = RunLog(
             self.run.log,
             self.run.tensorboard if self.request.use_tensorboard else None,
-            settings.train_timesteps,
+            settings.run.train_timesteps,
             updates,
             since=parts.step,
         )
@@ -193,7 +193,7 @@ class Session:
                 except BaseException:
                     self._note_failure(saver, log)
                     raise
-            log.say(f"{settings.train_timesteps:,} steps are reached")
+            log.say(f"{settings.run.train_timesteps:,} steps are reached")
         with worth_a_retry(self.request.root):
             return self._finish()
 
@@ -284,10 +284,10 @@ def _first_step(found: RunRecord) -> int:
 def _score(plan: Plan, parts: Parts, check: Callable[[], None]) -> Dict[str, float]:
     figures = assess(
         parts.learner.policy,
-        plan.recipe.hold,
+        plan.recipe.decimation,
         plan.task,
-        plan.settings.sim,
-        plan.settings.eval_envs,
+        plan.settings.simulator.sim,
+        plan.settings.evaluation.eval_envs,
         TRAINING_SEED,
         check,
     )

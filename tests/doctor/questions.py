@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Mapping
 from mapush.doctor.finding import Finding
 from mapush.doctor.question import Question
 from mapush.launch.profile import Profile, load_profile
-from mapush.learners.recipe import build_recipe
-from mapush.training.settings import build_settings
+from mapush.learners.config import build_ppo
+from mapush.training.config import build_config
 
 
 def question(
@@ -24,8 +24,8 @@ def question(
         "profile": profile or load_profile(None, {}),
         "cluster": "local",
         "gpus": 0,
-        "settings": build_settings({"exp": "doctor", "exp_name": "doctor", **settings}),
-        "recipe": build_recipe("default", {}),
+        "settings": build_config({"exp": "doctor", "exp_name": "doctor", **settings}),
+        "recipe": build_ppo("default", {}),
     }
     return Question(**{**fields, **changes})
 

@@ -12,11 +12,11 @@ from mapush.checkpoint import published
 from mapush.checkpoint.archive import read_archive
 from mapush.checkpoint.inert import build
 from mapush.errors import CheckpointError, RequestError
+from mapush.learners.config import RECIPES, build_ppo
 from mapush.learners.network import Actor, Architecture
 from mapush.learners.openrl import OpenRLLearner
 from mapush.learners.openrl_package import import_openrl, make_config
 from mapush.learners.ppo import PPOLearner
-from mapush.learners.recipe import RECIPES, build_recipe
 from tests.support import PROJECT, differences, without_openrl
 
 pytestmark = [
@@ -34,7 +34,7 @@ Learner = Union[PPOLearner, OpenRLLearner]
 
 def learner(kind: type, seed: int = 1, **changes: object) -> Any:
     small = {"decisions": 20, "epochs": 4, **changes}
-    recipe = build_recipe("published", small)
+    recipe = build_ppo("published", small)
     return kind(recipe, ENVS, ROBOTS, SIZE, 3, (4, 7), CPU, seed)
 
 

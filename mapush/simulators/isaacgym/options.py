@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
 from typing import Any, Dict
 
-from mapush.arguments import read_whole_number
+from pydantic import Field
+
+from mapush import schema
 from mapush.errors import RequestError
+from mapush.schema import Section
 
 
-def _option(default: Any, lowest: float, highest: float, description: str) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"range": (lowest, highest), "help": description})
-
-
-@dataclass(frozen=True)
-class Options:
+class Options(Section):
     """Sizes of PhysX's buffers, its solver, and what the published project left at its defaults."""
 
-    contact_pairs: int = _option(
-        1_048_576, 1024, 2**26, "pairs of shapes in contact that the GPU has room for"
+    contact_pairs: int = Field(
+        default=1_048_576,
+        ge=1024,
+        le=2**26,
+        description="pairs of shapes in contact that the GPU has room for",
     )
-    buffer_multiplier: float = _option(5.0, 1.0, 100.0, "size of PhysX's other buffers")
-    position_iterations: int = _option(4, 1, 255, "of the solver, per substep of 5 ms")
-    velocity_iterations: int = _option(0, 0, 255, "of the solver, per substep of 5 ms")
-    slices_per_cylinder: int = _option(
-        20, 3, 32, "faces of the prism that a cylinder becomes; PhysX on a GPU takes up to 32"
+    buffer_multiplier: float = Field(
+        default=5.0, ge=1, le=100, description="size of PhysX's other buffers"
     )
-    robot_height: float = _option(0.34, 0.2, 1.0, "of the bases at the start of an episode, m")
-    robot_friction: float = _option(1.0, 0.0, 10.0, "of the robots' shapes")
-    graphics_device: int = _option(
-        0, 0, 31, "GPU that draws, as Vulkan counts them; for videos and the viewer only"
+    position_iterations: int = Field(
+        default=4, ge=1, le=255, description="of the solver, per substep of 5 ms"
     )
-    check_memory: int = _option(1, 0, 1, "whether free GPU memory is held against an estimate")
+    velocity_iterations: int = Field(
+        default=0, ge=0, le=255, description="of the solver, per substep of 5 ms"
+    )
+    slices_per_cylinder: int = Field(
+        default=20,
+        ge=3,
+        le=32,
+        description="faces of the prism that a cylinder becomes; PhysX on a GPU takes up to 32",
+    )
+    robot_height: float = Field(
+        default=0.34, ge=0.2, le=1, description="of the bases at the start of an episode, m"
+    )
+    robot_friction: float = Field(default=1.0, ge=0, le=10, description="of the robots' shapes")
+    graphics_device: int = Field(
+        default=0,
+        ge=0,
+        le=31,
+        description="GPU that draws, as Vulkan counts them; for videos and the viewer only",
+    )
+    check_memory: int = Field(
+        default=1, ge=0, le=1, description="whether free GPU memory is held against an estimate"
+    )
 
 
 def parse(text: str) -> Options:
@@ -40,7 +56,7 @@ def parse(text: str) -> Options:
     Raises:
         RequestError: a name is unknown, or a value is no number or out of range.
     """
-    known = {entry.name: entry for entry in fields(Options)}
+    known = Options.model_fields
     values: Dict[str, Any] = {}
     for part in filter(None, (each.strip() for each in text.split(","))):
         name, _, value = part.partition("=")
@@ -48,16 +64,13 @@ def parse(text: str) -> Options:
             raise RequestError(
                 f"--sim_options {part!r}: isaacgym has {', '.join(known)}; write name=value"
             )
-        lowest, highest = known[name].metadata["range"]
-        whole = isinstance(known[name].default, int)
         try:
-            number = read_whole_number(value) if whole else float(value)
+            values[name] = schema.read(known[name].annotation, value)
         except ValueError:
-            number = None
-        if number is None or not lowest <= number <= highest:
             raise RequestError(
-                f"--sim_options {part!r}: {name} must be a {'whole ' if whole else ''}number from "
-                f"{lowest} to {highest}"
-            )
-        values[name] = number
+                f"--sim_options {part!r}: {name} {schema.allowed(known[name])}"
+            ) from None
+        wrong = schema.complaint(Options, name, values[name])
+        if wrong:
+            raise RequestError(f"--sim_options {part!r}: {name} {wrong}")
     return Options(**values)
