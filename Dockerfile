@@ -28,7 +28,7 @@ COPY mapush/simulators/isaacgym/assets.py /fetch/mapush/simulators/isaacgym/
 RUN FETCH_DIR=/fetch bash /opt/mapush/container/install.sh assets
 COPY mapush /opt/mapush/mapush
 COPY job /opt/mapush/job
-COPY task /opt/mapush/task
+COPY task /opt/mapush/tasks
 RUN bash /opt/mapush/container/install.sh finish
 
 # NVIDIA_*: what NVIDIA's container runtime brings in; Isaac Gym draws, so compute is not enough.

@@ -33,7 +33,8 @@ fast = $(pytest) -n 2 -m 'not slow' $(PYTEST)
 slow = $(pytest) -n 3 -m slow $(PYTEST)
 # What pytest ends with where it has nothing to run, as for a -k that is of the other tests.
 none := 5
-node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node
+node := mapush/__init__.py mapush/errors.py mapush/launch/__init__.py mapush/launch/node \
+  mapush/checkpoint/__init__.py mapush/checkpoint/names.py
 say := printf 'mapush: %s\n'
 
 .DEFAULT_GOAL := help
@@ -69,8 +70,8 @@ check: $(dev) ## lint, formatting, types, shell scripts, and that the package is
 	@$(python38) mapush task
 	@# What runs on a node before anything of the user's has to do with that node's own Python.
 	@$(venv)/bin/vermin -q -t=3.6- --no-tips --violations $(node)
-	@# pydantic evaluates the annotations of the task's fields when it runs.
-	@$(python38) --eval-annotations mapush/tasks
+	@# pydantic evaluates the annotations of what it checks when it runs.
+	@$(python38) --eval-annotations mapush/tasks mapush/runs/record.py mapush/runs/owner.py mapush/checkpoint/manifest.py
 
 image: ## make the container image mapush:isaacgym (or SIM=mujoco) with docker or podman
 	@[ -n '$(base_$(SIM))' ] || { $(say) "SIM=$(SIM): must be isaacgym or mujoco" >&2; exit 2; }

@@ -18,7 +18,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class MapushError(Exception):
-    """What mapush cannot go on from; its text is one line that says what and how to mend it."""
+    """What ends a command; its text is one line that says what is wrong and the fix."""
 
     exit_code = EXIT_FAILURE
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import json
 import os
 import secrets
 import shutil
@@ -15,7 +17,7 @@ import stat
 import sys
 import unicodedata
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Optional, Type, TypeVar
 
 from mapush.errors import RequestError, StorageError
 
@@ -35,8 +37,9 @@ _BELOW_ROOT = 400
 _NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")  # Unicode categories
 
 _T = TypeVar("_T")
+_READERS: Dict[type, Any] = {}
 
-_MEND = {
+_FIX = {
     errno.EACCES: "it may not be written by this user; change its permissions or choose another "
     "directory with --root",
     errno.EPERM: "it may not be written by this user; change its permissions or choose another "
@@ -55,7 +58,7 @@ _MEND = {
 
 
 def storage_error(error: OSError, path: Path, needed: int = 0) -> StorageError:
-    """Say in one line what the operating system refused and how to mend it.
+    """Say in one line what the operating system refused and how to fix it.
 
     Args:
         error: What the system call raised.
@@ -70,8 +73,8 @@ def storage_error(error: OSError, path: Path, needed: int = 0) -> StorageError:
             "free some space there or choose another directory with --root"
         )
     reason = os.strerror(error.errno) if error.errno else str(error)
-    mend = _MEND.get(error.errno or 0, "check the file system or choose another with --root")
-    return StorageError(f"{path}: cannot be written ({reason}): {mend}")
+    fix = _FIX.get(error.errno or 0, "check the file system or choose another with --root")
+    return StorageError(f"{path}: cannot be written ({reason}): {fix}")
 
 
 @contextlib.contextmanager
@@ -201,6 +204,33 @@ def check_path(option: str, path: Path) -> Path:
     return path
 
 
+def read_fields(kind: Type[_T], fields: object) -> _T:
+    """A dataclass made of plain values that somebody else may have written; none is converted.
+
+    Args:
+        kind: The dataclass.
+        fields: Its fields by name; others are left out.
+
+    Raises:
+        ValueError: One is missing, of another type or not allowed; its text is one line.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    found: Any = _READERS.get(kind)
+    if found is None:
+        kind.__pydantic_config__ = ConfigDict(strict=True, extra="ignore")  # pyright: ignore[reportAttributeAccessIssue]
+        found = _READERS[kind] = TypeAdapter(kind)
+    try:
+        # As JSON, since tuples and dataclasses have no form of their own in a file.
+        return found.validate_json(json.dumps(fields))
+    except (RecursionError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        name = ".".join(map(str, fault["loc"])) or "it"
+        raise ValueError(f"{name} is {str(fault['input'])[:40]!r}: {fault['msg']}"[:300]) from None
+
+
 def quoted(text: str) -> str:
     """A text in quotes, what does not print escaped and the middle of a long one left out."""
     return repr(text) if len(text) <= 120 else f"{text[:70]!r}...{text[-40:]!r}"
@@ -208,10 +238,20 @@ def quoted(text: str) -> str:
 
 def free_bytes(path: Path) -> int:
     """Bytes a user can still write on the file system of `path`, which need not exist yet."""
-    for place in (path, *path.absolute().parents):
+    for parent in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
-            return shutil.disk_usage(place).free
+            return shutil.disk_usage(parent).free
     return 0
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the files in a directory, or of a file; what vanishes meanwhile counts nothing."""
+    total = 0
+    walked = (Path(top) / name for top, _, names in os.walk(path) for name in names)
+    for file in walked if path.is_dir() else (path,):
+        with contextlib.suppress(OSError):
+            total += file.lstat().st_size
+    return total
 
 
 def make_directory(path: Path) -> None:
@@ -221,11 +261,56 @@ def make_directory(path: Path) -> None:
         StorageError: If it cannot be created.
     """
     with storage_errors(path):
-        missing = [place for place in (path, *path.parents) if not is_directory(place)]
-    for place in reversed(missing):
-        with storage_errors(place):
-            place.mkdir(exist_ok=True)
-            fsync_directory(place.parent)
+        missing = [each for each in (path, *path.parents) if not is_directory(each)]
+    for each in reversed(missing):
+        with storage_errors(each):
+            each.mkdir(exist_ok=True)
+            fsync_directory(each.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a whole directory, whichever it is.
+
+    Raises:
+        OSError: If the storage refuses; that it is gone already is no fault.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something has a name, be it a link that leads nowhere.
+
+    Raises:
+        OSError: If the storage does not tell.
+    """
+    try:
+        looked_at_again(path.lstat)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def set_aside(path: Path, suffix: str) -> Path:
+    """Rename something to `<name><suffix><number>`, the first number that is free; durably.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: If the storage refuses.
+    """
+    aside = next(
+        each
+        for each in (path.with_name(f"{path.name}{suffix}{n}") for n in itertools.count(1))
+        if not is_taken(each)
+    )
+    path.rename(aside)
+    fsync_directory(path.parent)
+    return aside
 
 
 def fsync_directory(path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import re
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 import pytest
 
@@ -19,6 +20,10 @@ from mapush.files import (
     is_directory,
     looked_at_again,
     make_directory,
+    read_fields,
+    remove,
+    set_aside,
+    size_of,
     status,
     storage_error,
     write_atomically,
@@ -209,3 +214,49 @@ def test_a_relative_path_is_judged_with_the_directory_it_is_in(
     monkeypatch.chdir(odd)
     with pytest.raises(RequestError, match="line"):
         check_path("--root", Path("results"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    count: int
+    names: Tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"count": "1"}, "count is '1'"),
+        ({"count": True}, "count is"),
+        ({"names": []}, "count is"),
+        ({"count": 1, "names": [2]}, "names.0 is '2'"),
+        ({"count": {1}}, "not JSON serializable"),
+        ([], "it is"),
+    ],
+)
+def test_fields_are_read_without_conversion(fields: object, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        read_fields(Fields, fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_fields_that_fit_make_the_dataclass() -> None:
+    found = read_fields(Fields, {"count": 2, "names": ["a", "b"], "of a later version": None})
+    assert found == Fields(2, ("a", "b"))
+
+
+def test_what_is_set_aside_takes_the_first_free_number(tmp_path: Path) -> None:
+    (tmp_path / "x.bad-1").symlink_to("nowhere")
+    (tmp_path / "x").mkdir()
+    assert set_aside(tmp_path / "x", ".bad-").name == "x.bad-2"
+    remove(tmp_path / "x.bad-1")
+    remove(tmp_path / "x.bad-2")
+    remove(tmp_path / "x.bad-2")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_size_of_a_directory_is_that_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a").write_bytes(bytes(70))
+    (tmp_path / "b").write_bytes(bytes(30))
+    assert size_of(tmp_path) == 100
+    assert (size_of(tmp_path / "b"), size_of(tmp_path / "gone")) == (30, 0)

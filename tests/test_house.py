@@ -18,7 +18,7 @@ GROUND = {"arguments", "errors", "files", "schema"}
 # everything, and only `python -m mapush.<name>` imports it.
 ALLOWED: Dict[str, Set[str]] = {
     "tasks": {*GROUND, "simulators"},
-    "runs": GROUND,
+    "runs": {*GROUND, "checkpoint"},
     "checkpoint": GROUND,
     "learners": GROUND,
     "simulators": {*GROUND, "tasks"},

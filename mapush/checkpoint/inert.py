@@ -1,5 +1,7 @@
 """A pickle machine that can build plain values, tensors and inert stand-ins, and nothing else.
 
+Published checkpoints are read by it; what mapush has written is read by torch.
+
 It is not a restricted `pickle.Unpickler`: it has no way to import a module or to call anything.
 A class or function named in the pickle becomes a `Global`, calling one a `StandIn` that records
 the arguments. Keys are plain values or tensors, so that no hash runs through nested values, and
@@ -15,10 +17,8 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 
-from mapush.checkpoint.archive import MEND, Archive
+from mapush.checkpoint.archive import FIX, MAX_PICKLE_BYTES, Archive
 from mapush.errors import CheckpointError
-
-MAX_PICKLE_BYTES = 4_000_000
 
 _STORAGES = {
     "torch.BFloat16Storage": torch.bfloat16,
@@ -76,12 +76,12 @@ def build(archive: Archive) -> Any:  # noqa: ANN401
     if len(archive.pickle) > MAX_PICKLE_BYTES:
         raise CheckpointError(
             f"{archive.path}: its pickle has {len(archive.pickle):,} bytes and at most "
-            f"{MAX_PICKLE_BYTES:,} are read; {MEND}"
+            f"{MAX_PICKLE_BYTES:,} are read; {FIX}"
         )
     try:
         return _Machine(archive).run()
     except Refused as error:
-        raise CheckpointError(f"{archive.path}: refused: {error}; {MEND}") from None
+        raise CheckpointError(f"{archive.path}: refused: {error}; {FIX}") from None
     except (
         AttributeError,
         IndexError,
@@ -93,7 +93,7 @@ def build(archive: Archive) -> Any:  # noqa: ANN401
         struct.error,
     ) as error:
         raise CheckpointError(
-            f"{archive.path}: its pickle is damaged ({type(error).__name__}: {error}); {MEND}"
+            f"{archive.path}: its pickle is damaged ({type(error).__name__}: {error}); {FIX}"
         ) from error
 
 

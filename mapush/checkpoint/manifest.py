@@ -7,21 +7,22 @@ import functools
 import hashlib
 import json
 import platform
-import re
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
+from pydantic import Field, NonNegativeInt
+from typing_extensions import Annotated
+
 from mapush import __version__
 from mapush.errors import CheckpointError
-from mapush.files import read_file
+from mapush.files import read_fields, read_file
 
 FILE_NAME = "manifest.json"
 
 _MAX_BYTES = 1_000_000
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MEND = "restore it from a copy"
+_FIX = "restore it from a copy"
 _SEAL = "seal"  # sha256 of all other fields
 
 
@@ -29,13 +30,13 @@ _SEAL = "seal"  # sha256 of all other fields
 class Manifest:
     """One checkpoint's manifest."""
 
-    sha256: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Of the module.pt beside it, in lower-case hexadecimal."""
-    bytes: int
+    bytes: NonNegativeInt
     """Size of that module.pt."""
-    step: int
+    step: NonNegativeInt
     """Environment steps, summed over environments."""
-    epoch: int
+    epoch: NonNegativeInt
     """Updates."""
     config_hash: str
     """sha256 of the run's configuration as canonical JSON."""
@@ -45,6 +46,11 @@ class Manifest:
     """Of mapush, python, torch and the simulator."""
     evaluation: Optional[Mapping[str, float]] = None
     """Figures such as `success_rate`, if the checkpoint was evaluated before it was saved."""
+
+    @property
+    def success_rate(self) -> Optional[float]:
+        """The share of episodes that succeeded, if the checkpoint was evaluated."""
+        return (self.evaluation or {}).get("success_rate")
 
 
 def describe(
@@ -60,22 +66,22 @@ def describe(
         bytes=len(module),
         step=step,
         epoch=epoch,
-        config_hash=config_hash(config),
+        config_hash=digest(config),
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         versions=versions(),
         evaluation=None if evaluation is None else dict(evaluation),
     )
 
 
-def config_hash(config: Mapping[str, Any]) -> str:
-    """The sha256 of a run's configuration as canonical JSON."""
-    return _digest(config)
+def digest(fields: Mapping[str, Any]) -> str:
+    """The sha256 of plain values, such as a run's configuration, as canonical JSON."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def dumps(manifest: Manifest) -> bytes:
     """The bytes of a manifest.json, sealed so that damage to any field is found."""
     fields = dataclasses.asdict(manifest)
-    return (json.dumps({**fields, _SEAL: _digest(fields)}, indent=2) + "\n").encode()
+    return (json.dumps({**fields, _SEAL: digest(fields)}, indent=2) + "\n").encode()
 
 
 def read(path: Path) -> Manifest:
@@ -88,32 +94,19 @@ def read(path: Path) -> Manifest:
     try:
         data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
+            raise CheckpointError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_FIX}")
         fields = json.loads(data.decode("utf-8"))
     except (OSError, RecursionError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); {_MEND}") from error
-    if not isinstance(fields, dict):
-        raise CheckpointError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
-    _check(path, fields)
+        raise CheckpointError(f"{path}: cannot be read ({error}); {_FIX}") from error
+    try:
+        found = read_fields(Manifest, fields)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}; {_FIX}") from error
     seal = fields.pop(_SEAL, None)
     # Manifests of the first versions have none.
-    if seal is not None and seal != _digest(fields):
-        raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_MEND}")
-    evaluation: Optional[Dict[str, float]] = fields.get("evaluation")
-    return Manifest(
-        sha256=fields["sha256"],
-        bytes=fields["bytes"],
-        step=fields["step"],
-        epoch=fields["epoch"],
-        config_hash=fields["config_hash"],
-        created=fields["created"],
-        versions=fields["versions"],
-        evaluation=evaluation,
-    )
-
-
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
+    if seal is not None and seal != digest(fields):
+        raise CheckpointError(f"{path}: is not what its {_SEAL} says, so it is damaged; {_FIX}")
+    return found
 
 
 @functools.lru_cache(maxsize=None)
@@ -132,27 +125,3 @@ def versions() -> Dict[str, str]:
         if version is not None:
             found[package] = version
     return found
-
-
-def _check(path: Path, fields: Mapping[str, Any]) -> None:
-    digest = fields.get("sha256")
-    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-        raise CheckpointError(f"{path}: sha256 is {str(digest)[:40]!r}, no digest; {_MEND}")
-    for name in ("bytes", "step", "epoch"):
-        value = fields.get(name)
-        if type(value) is not int or value < 0:
-            raise CheckpointError(
-                f"{path}: {name} is {str(value)[:40]!r}, no whole number from 0; {_MEND}"
-            )
-    for name in ("config_hash", "created"):
-        if not isinstance(fields.get(name), str):
-            raise CheckpointError(f"{path}: {name} is {str(fields.get(name))[:40]!r}; {_MEND}")
-    found = fields.get("versions")
-    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise CheckpointError(f"{path}: versions are not texts by name; {_MEND}")
-    evaluation = fields.get("evaluation")
-    if evaluation is not None and not (
-        isinstance(evaluation, dict)
-        and all(type(value) in (int, float) for value in evaluation.values())
-    ):
-        raise CheckpointError(f"{path}: evaluation is not numbers by name; {_MEND}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import pickletools
+import re
+import struct
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 import torch
 
-from mapush.checkpoint import manifest
-from mapush.checkpoint.archive import MEND, Archive, read_archive
-from mapush.checkpoint.inert import MAX_PICKLE_BYTES, Global, StandIn, build
-from mapush.checkpoint.published import MODULE_CLASS
+from mapush.checkpoint import manifest, published
+from mapush.checkpoint.archive import FIX, MAX_BYTES, MAX_PICKLE_BYTES, Archive, read_bytes
+from mapush.checkpoint.manifest import Manifest
 from mapush.errors import CheckpointError
 from mapush.files import status
 
@@ -35,6 +37,12 @@ FIELDS: Dict[str, type] = {
 }
 
 _MAX_DEPTH = 32
+_MAX_TUPLES = 30_000
+_TUPLES = b"t\x85\x86\x87"  # the operations of a pickle that make one
+# What torch's pickles of tensors and containers name, in the form of `pickletools`.
+_NAMES = re.compile(
+    r"torch \w+Storage|torch\._utils _rebuild_(tensor_v2|parameter)|collections OrderedDict"
+)
 
 # Everything torch's reader is known to raise on a damaged file.
 _LOAD_ERRORS = (
@@ -69,105 +77,153 @@ def dumps(state: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(plain, buffer)
     data = buffer.getvalue()
-    # What was saved must be loadable: the reader's limit is held to here.
-    if len(data) > MAX_PICKLE_BYTES:
-        size = len(Archive(Path(FILE_NAME), data).pickle)
-        if size > MAX_PICKLE_BYTES:
-            raise CheckpointError(
-                f"the state to save has {size:,} bytes of plain values and at most "
-                f"{MAX_PICKLE_BYTES:,} are read back; keep long lists as tensors"
-            )
+    # What was saved must be loadable: the reader's limits are held to here. Its pickle is a part
+    # of the file, uncompressed, so mostly a look at the whole is enough.
+    if len(data) > MAX_BYTES:
+        raise CheckpointError(
+            f"the state to save has {len(data):,} bytes and at most {MAX_BYTES:,} are read back"
+        )
+    if len(data) > MAX_PICKLE_BYTES or sum(map(data.count, _TUPLES)) > _MAX_TUPLES:
+        _check_pickle(Archive(Path(FILE_NAME), data).pickle, "the state to save")
     return data
 
 
-def load(path: Path, verify: bool = True) -> Dict[str, Any]:
-    """Load a module.pt onto the CPU; nothing in it is executed.
+def load(path: Path, verify: bool = True, expected: Optional[Manifest] = None) -> Dict[str, Any]:
+    """Load a module.pt onto the CPU; nothing in it is executed, and the file is read once.
 
     Args:
         path: The file.
         verify: Compare its sha256 with the manifest.json beside it, if there is one.
+        expected: Its manifest, where that has been read already.
 
     Raises:
         CheckpointError: If it is missing, damaged, hostile, of another format version, a
             published OpenRL checkpoint, or not what its manifest says.
     """
-    archive = read_archive(path)
-    if verify:
-        _verify(archive)
-    skeleton = build(archive)
-    if isinstance(skeleton, StandIn) and skeleton.name == MODULE_CLASS:
+    archive = _read(path, verify, expected)
+    if published.is_published(archive):
         raise CheckpointError(
             f"{path}: is a published OpenRL checkpoint, which can be tested but not resumed; "
             "name a checkpoint that mapush has written"
         )
-    _refuse_stand_ins(skeleton, path)
-    _check_fields(skeleton, str(path))
+    return _state(archive)
+
+
+def load_any(path: Path) -> Dict[str, Any]:
+    """Load a module.pt, or what `published.load` makes of one of the original project.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, hostile or not what its manifest says.
+    """
+    archive = _read(path, verify=True)
+    return published.extract(archive) if published.is_published(archive) else _state(archive)
+
+
+def _read(path: Path, verify: bool, expected: Optional[Manifest] = None) -> Archive:
+    data = read_bytes(path)
+    if expected is None and verify:
+        expected = _manifest_beside(path)
+    archive = Archive(path, data)
+    found = hashlib.sha256(data).hexdigest()
+    if expected is not None and found != expected.sha256:
+        raise CheckpointError(
+            f"{path}: has sha256 {found[:12]}... and its {manifest.FILE_NAME} says "
+            f"{expected.sha256[:12]}...: one of them is damaged; {FIX}"
+        )
+    return archive
+
+
+def _manifest_beside(path: Path) -> Optional[Manifest]:
+    beside = path.with_name(manifest.FILE_NAME)
+    try:
+        if status(beside) is None:
+            return None
+    except OSError as error:
+        raise CheckpointError(f"{beside}: cannot be read ({error}); {FIX}") from error
+    return manifest.read(beside)
+
+
+def _state(archive: Archive) -> Dict[str, Any]:
+    """What torch reads of a file, after a look at what torch does not guard against.
+
+    `torch.load(weights_only=True)` calls nothing but functions of its own list that build tensors
+    and containers. Until 2.6 that held only for files that reach its zip reader (see `Archive`).
+    2.13 compares a storage's size with its record's; that 2.4, the last for Python 3.8, does so is
+    not relied on. No version bounds how deep values are nested, how many elements a stride of 0
+    claims or what a `bytearray` of the list allocates.
+    """
+    path = archive.path
+    _check_pickle(archive.pickle, str(path))
     try:
         state = torch.load(io.BytesIO(archive.data), map_location="cpu", weights_only=True)
     except _LOAD_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else ""
+        # What torch says around its own error is advice to load without weights_only.
+        cause = error.__context__ if isinstance(error, pickle.UnpicklingError) else None
+        reason = " ".join(str(cause or error).split())
         raise CheckpointError(
-            f"{path}: cannot be loaded ({type(error).__name__}: {reason:.200}); {MEND}"
+            f"{path}: cannot be loaded ({type(error).__name__}: {reason:.200}); {FIX}"
         ) from error
+    _check_values(state, str(path), len(archive.data))
     _check_fields(state, str(path))
     return state
 
 
-def is_published(path: Path) -> bool:
-    """Whether the file is a checkpoint of the original project, for `published.load`.
-
-    Raises:
-        CheckpointError: If it cannot be read as a checkpoint at all.
-    """
-    skeleton = build(read_archive(path))
-    return isinstance(skeleton, StandIn) and skeleton.name == MODULE_CLASS
-
-
-def _verify(archive: Archive) -> None:
-    beside = archive.path.with_name(manifest.FILE_NAME)
-    try:
-        if status(beside) is None:
-            return
-    except OSError as error:
-        raise CheckpointError(f"{beside}: cannot be read ({error}); {MEND}") from error
-    expected = manifest.read(beside)
-    found = hashlib.sha256(archive.data).hexdigest()
-    if found != expected.sha256:
+def _check_pickle(data: bytes, where: str) -> None:
+    """Refuse names and sizes that no checkpoint has, before anything is built."""
+    if len(data) > MAX_PICKLE_BYTES:
         raise CheckpointError(
-            f"{archive.path}: has sha256 {found[:12]}... and its {manifest.FILE_NAME} says "
-            f"{expected.sha256[:12]}...: one of them is damaged; {MEND}"
+            f"{where}: its pickle has {len(data):,} bytes of plain values and at most "
+            f"{MAX_PICKLE_BYTES:,} are read; keep long lists as tensors"
+        )
+    tuples = 0
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            tuples += opcode.name.startswith("TUPLE")
+            if opcode.name == "GLOBAL" and not _NAMES.fullmatch(str(argument)):
+                named = str(argument).replace(" ", ".")
+                raise CheckpointError(
+                    f"{where}: names {named:.80}, which is neither tensor nor plain value; "
+                    f"it was not executed; {FIX}"
+                )
+    except (ValueError, OverflowError, struct.error) as error:
+        raise CheckpointError(f"{where}: its pickle is damaged ({error}); {FIX}") from error
+    # A key of nested tuples is hashed by recursion that overflows the stack of the process.
+    if tuples > _MAX_TUPLES:
+        raise CheckpointError(
+            f"{where}: has {tuples:,} tuples and at most {_MAX_TUPLES:,} are read; "
+            "keep long lists as tensors"
         )
 
 
 def _check_fields(state: object, where: str) -> None:
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{where}: is a {type(state).__name__}, not a mapping; {MEND}")
+        raise CheckpointError(f"{where}: is a {type(state).__name__}, not a mapping; {FIX}")
     version = state.get("format")
     if version != FORMAT:
         raise CheckpointError(
-            f"{where}: has format {str(version)[:40]!r} and this mapush reads {FORMAT!r}; {MEND}"
+            f"{where}: has format {str(version)[:40]!r} and this mapush reads {FORMAT!r}; {FIX}"
         )
     missing = [name for name in FIELDS if name not in state]
     unknown = [str(name)[:40] for name in state if name not in FIELDS]
     if missing or unknown:
         what = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
-        raise CheckpointError(f"{where}: {what}; {MEND}")
+        raise CheckpointError(f"{where}: {what}; {FIX}")
     for name, kind in FIELDS.items():
         value = state[name]
         fits = isinstance(value, Mapping) if kind is dict else type(value) is kind
         if not fits:
             raise CheckpointError(
-                f"{where}: {name} is a {type(value).__name__}, not a {kind.__name__}; {MEND}"
+                f"{where}: {name} is a {type(value).__name__}, not a {kind.__name__}; {FIX}"
             )
     for name in ("training_step", "epoch"):
         if state[name] < 0:
-            raise CheckpointError(f"{where}: {name} is {state[name]}, below 0; {MEND}")
+            raise CheckpointError(f"{where}: {name} is {state[name]}, below 0; {FIX}")
     for name in ("actor_network", "critic_network"):
         if not all(
             isinstance(key, str) and isinstance(value, torch.Tensor)
             for key, value in state[name].items()
         ):
-            raise CheckpointError(f"{where}: {name} is not tensors by name; {MEND}")
+            raise CheckpointError(f"{where}: {name} is not tensors by name; {FIX}")
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401
@@ -192,22 +248,44 @@ def _plain(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401
     )
 
 
-def _refuse_stand_ins(skeleton: object, path: Path) -> None:
-    """Refuse anything but tensors and plain values, to `_MAX_DEPTH`, before torch sees the file."""
-    seen = set()
-    level: List[Any] = [skeleton]
+def _check_values(state: object, where: str, size: int) -> None:
+    """Refuse anything but plain values and tensors that lie in the file, to `_MAX_DEPTH`."""
+    seen: Set[int] = set()
+    storages: Dict[int, int] = {}
+    level: List[Any] = [state]
     for _ in range(_MAX_DEPTH + 2):
-        children: List[Tuple[Any, ...]] = []
+        children: List[Any] = []
         for value in level:
-            if isinstance(value, (StandIn, Global)):
+            if isinstance(value, torch.Tensor):
+                address, held = _storage_of(value, where)
+                storages[address] = held
+            elif isinstance(value, (dict, list, tuple)):
+                if id(value) not in seen:
+                    seen.add(id(value))
+                    children += (*value, *value.values()) if isinstance(value, dict) else value
+            elif value is not None and type(value) not in (bool, int, float, str):
                 raise CheckpointError(
-                    f"{path}: names {value.name:.80}, which is neither tensor nor plain value; "
-                    f"it was not executed; {MEND}"
+                    f"{where}: holds a {type(value).__name__}, which is neither tensor nor plain "
+                    f"value; {FIX}"
                 )
-            if isinstance(value, (dict, list, tuple)) and id(value) not in seen:
-                seen.add(id(value))
-                children.append(tuple(value.values()) if isinstance(value, dict) else tuple(value))
-        level = [value for group in children for value in group]
+        level = children
         if not level:
-            return
-    raise CheckpointError(f"{path}: is nested deeper than {_MAX_DEPTH}; {MEND}")
+            break
+    else:
+        raise CheckpointError(f"{where}: is nested deeper than {_MAX_DEPTH}; {FIX}")
+    if sum(storages.values()) > size:
+        raise CheckpointError(f"{where}: claims to hold more than its size; {FIX}")
+
+
+def _storage_of(tensor: torch.Tensor, where: str) -> Tuple[int, int]:
+    """Address and bytes of what a tensor lies in."""
+    if tensor.layout != torch.strided or not tensor.is_cpu or tensor.is_quantized:
+        raise CheckpointError(f"{where}: holds a tensor without plain elements; {FIX}")
+    storage = tensor.untyped_storage()
+    elements = storage.nbytes() // tensor.element_size()
+    if tensor.numel() > elements:
+        raise CheckpointError(
+            f"{where}: claims a tensor of {tensor.numel():,} elements in a storage of "
+            f"{elements:,}; {FIX}"
+        )
+    return storage.data_ptr(), storage.nbytes()

@@ -8,21 +8,19 @@ way back: hidden by one rename first, then deleted.
 
 from __future__ import annotations
 
-import contextlib
-import re
 import shutil
 from pathlib import Path
 from typing import Callable, List, Mapping
 
+from mapush.checkpoint.names import is_hidden
 from mapush.files import (
     fsync_directory,
     hidden_sibling,
     make_directory,
+    remove,
     storage_errors,
     write_durably,
 )
-
-_HIDDEN = re.compile(r"\.rl_model_\d+_steps\.[0-9a-f]+\.tmp")
 
 
 def publish(target: Path, files: Mapping[str, bytes], guard: Callable[[], None]) -> None:
@@ -82,42 +80,7 @@ def retire(target: Path, needed: Callable[[], bool] = lambda: False) -> bool:
     return not keep
 
 
-def set_aside(target: Path) -> Path:
-    """Rename a damaged checkpoint to `<name>.bad-<k>`, where no listing sees it.
-
-    Returns:
-        Where it is now.
-
-    Raises:
-        StorageError: If the storage refuses.
-    """
-    number = 1
-    while True:
-        aside = target.with_name(f"{target.name}.bad-{number}")
-        # A dangling link is not `exists` and would still be written over.
-        if not aside.exists() and not aside.is_symlink():
-            break
-        number += 1
-    with storage_errors(target):
-        target.rename(aside)
-        fsync_directory(target.parent)
-    return aside
-
-
 def leftovers(directory: Path) -> List[Path]:
     """The hidden directories that killed writers have left in a checkpoint directory."""
     with storage_errors(directory):
-        return sorted(path for path in directory.iterdir() if _HIDDEN.fullmatch(path.name))
-
-
-def remove(path: Path) -> None:
-    """Delete a file, a link or a whole directory, whichever it is.
-
-    Raises:
-        OSError: If the storage refuses; that it is gone already is no fault.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        return sorted(path for path in directory.iterdir() if is_hidden(path.name))

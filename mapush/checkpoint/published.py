@@ -6,21 +6,21 @@ machine in `inert` puts stand-ins in their place, and the tensors are taken out 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
 import torch
 
-from mapush.checkpoint.archive import MEND, read_archive
+from mapush.checkpoint.archive import FIX, Archive, read_archive
 from mapush.checkpoint.inert import StandIn, build
+from mapush.checkpoint.names import step_of
 from mapush.errors import CheckpointError
 
 MODULE_CLASS = "openrl.modules.ppo_module.PPOModule"
 
+_HEAD = 100  # bytes of the pickle in which the class of its outermost object is named
 _MAX_MODULES = 1000
-_STEP_NAME = re.compile(r"rl_model_(\d{1,18})_steps")
 
 
 def load(path: Path) -> Dict[str, Any]:
@@ -30,21 +30,35 @@ def load(path: Path) -> Dict[str, Any]:
         `actor_network` and `critic_network` (`OrderedDict` of tensors with OpenRL's parameter
         names), `value_normalizer` (its tensors by name, empty if it has none), `optimizer_state`
         (`actor` and `critic`, in the form of a torch optimizer's state dict), `training_step`
-        (from the directory's name `rl_model_<N>_steps`, else 0) and `network_architecture`
+        (from the directory's name of its checkpoint, else 0) and `network_architecture`
         (`observation_size`, `action_size`, `hidden_sizes`, `activation`).
 
     Raises:
         CheckpointError: If the file is missing, damaged, hostile or no published checkpoint.
     """
-    root = build(read_archive(path))
+    return extract(read_archive(path))
+
+
+def is_published(archive: Archive) -> bool:
+    """Whether a file begins as one of the original project, and is for `extract`."""
+    return all(part.encode() in archive.pickle[:_HEAD] for part in MODULE_CLASS.rsplit(".", 1))
+
+
+def extract(archive: Archive) -> Dict[str, Any]:
+    """What `load` gives, of a file that has been read.
+
+    Raises:
+        CheckpointError: As for `load`.
+    """
+    path, root = archive.path, build(archive)
     if not isinstance(root, StandIn) or root.name != MODULE_CLASS:
         kind = root.name if isinstance(root, StandIn) else type(root).__name__
-        raise CheckpointError(f"{path}: holds a {kind:.80}, not an OpenRL {MODULE_CLASS}; {MEND}")
+        raise CheckpointError(f"{path}: holds a {kind:.80}, not an OpenRL {MODULE_CLASS}; {FIX}")
     try:
         return _extract(path, root)
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: lacks a part of an OpenRL module ({type(error).__name__}: {error}); {MEND}"
+            f"{path}: lacks a part of an OpenRL module ({type(error).__name__}: {error}); {FIX}"
         ) from error
 
 
@@ -58,7 +72,6 @@ def _extract(path: Path, root: StandIn) -> Dict[str, Any]:
         for name, tensor in critic.parameters.items()
         if not name.startswith("value_normalizer.")
     )
-    named = _STEP_NAME.fullmatch(path.absolute().parent.name)
     return {
         "actor_network": actor.parameters,
         "critic_network": critic_network,
@@ -67,7 +80,7 @@ def _extract(path: Path, root: StandIn) -> Dict[str, Any]:
             "actor": _optimizer_state(root.state["optimizers"]["policy"]),
             "critic": _optimizer_state(root.state["optimizers"]["critic"]),
         },
-        "training_step": int(named.group(1)) if named else 0,
+        "training_step": step_of(path.absolute().parent.name) or 0,
         "network_architecture": _architecture(actor),
     }
 
@@ -98,15 +111,15 @@ class _Walk:
 
 def _own_tensors(module: StandIn) -> Dict[str, torch.Tensor]:
     # On a GPU OpenRL's normaliser keeps its statistics as plain attributes, not as parameters.
-    places: Tuple[Mapping[str, Any], ...] = (
+    holders: Tuple[Mapping[str, Any], ...] = (
         module.state,
         module.state["_parameters"],
         module.state["_buffers"],
     )
     return {
         name: value
-        for place in places
-        for name, value in place.items()
+        for holder in holders
+        for name, value in holder.items()
         if isinstance(value, torch.Tensor)
     }
 

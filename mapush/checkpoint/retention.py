@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Dict, FrozenSet, List, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from mapush.errors import RequestError
 from mapush.schema import read_whole_number
@@ -117,13 +117,22 @@ DEFAULT = AnyOf((KeepLast(5), KeepEvery(10_000_000), KeepBest(1), KeepFirst(), K
 _COUNTED = {"last": KeepLast, "every": KeepEvery, "best": KeepBest}
 _MOST = 10**18  # more steps than any run has
 _ALLOWED = "all, or a list such as last=5,every=10000000,best=1,first"
+_PLAIN = {KeepAll: "all", KeepFirst: "first", KeepFinal: "newest", KeepSteps: "in use"}
+
+
+def reasons(policy: Policy, checkpoints: Sequence[CheckpointInfo]) -> Iterator[Tuple[int, str]]:
+    """The steps of the checkpoints that a policy keeps, each by every rule, as `--keep` has it."""
+    words = {kind: word for word, kind in _COUNTED.items()}
+    for rule in policy.policies if isinstance(policy, AnyOf) else (policy,):
+        name = _PLAIN.get(type(rule)) or f"{words[type(rule)]}={dataclasses.astuple(rule)[0]}"
+        yield from ((step, name) for step in rule.keep(checkpoints))
 
 
 def parse(text: str) -> Policy:
     """The policy of a `--keep` option: `all`, or rules separated by commas.
 
     Rules are `last=N`, `every=STEPS`, `best=N` and `first`. The newest checkpoint is always kept,
-    since a run could not go on without it.
+    since a run could not be resumed without it.
 
     Raises:
         RequestError: If the text is anything else.

@@ -10,25 +10,26 @@ import dataclasses
 import errno
 import hashlib
 import logging
-import re
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from mapush.checkpoint import manifest, publish, retention
 from mapush.checkpoint.archive import read_bytes
+from mapush.checkpoint.names import ASIDE, STEM, directory_name, step_of
 from mapush.errors import CheckpointError, StorageError
 from mapush.files import (
     TRANSIENT,
     fsync_directory,
     is_directory,
     list_directory,
+    remove,
+    set_aside,
     storage_errors,
     write_atomically,
 )
 
 MODULE = "module.pt"
 
-_NAME = re.compile(r"rl_model_(0|[1-9]\d{0,17})_steps")
 # Faults of the moment: the checkpoint may be good, so it is neither set aside nor passed over.
 _PASSING = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM, *TRANSIENT}
 # Bad sectors say so for good; for a moment it is any fault of a server.
@@ -57,17 +58,6 @@ class CheckpointEntry:
         return self.path / manifest.FILE_NAME
 
 
-def directory_name(step: int) -> str:
-    """The name of the checkpoint directory of a step count."""
-    return f"rl_model_{step}_steps"
-
-
-def step_of(name: str) -> Optional[int]:
-    """The step count in the name of a checkpoint directory; None for any other name."""
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match else None
-
-
 def nothing() -> None:
     """A guard for a directory that nobody else writes."""
 
@@ -75,6 +65,10 @@ def nothing() -> None:
 def nobody(step: int) -> bool:
     """The answer where nobody else uses the checkpoints."""
     return False
+
+
+def nobody_told(error: CheckpointError) -> None:
+    """For damage that is found again where it counts."""
 
 
 class CheckpointStore:
@@ -123,6 +117,10 @@ class CheckpointStore:
         found = [CheckpointEntry(s, self.directory / name) for s, name in steps if s is not None]
         return sorted(found, key=lambda entry: entry.step)
 
+    def has_traces(self) -> bool:
+        """Whether a checkpoint has ever been here: one that was set aside counts too."""
+        return any(path.name.startswith(STEM) for path in self.directory.glob("*"))
+
     def pin(self, step: int) -> None:
         """Keep the checkpoint of this step for as long as this process lives."""
         self._pinned.add(step)
@@ -158,7 +156,7 @@ class CheckpointStore:
                 )
                 files = {MODULE: data, manifest.FILE_NAME: manifest.dumps(described)}
                 publish.publish(entry.path, files, self._guard)
-                self._scores[step] = _score(described)
+                self._scores[step] = described.success_rate
             elif evaluation is not None:
                 self.record_evaluation(step, evaluation)
             self._apply_retention(step)
@@ -176,12 +174,12 @@ class CheckpointStore:
         described = dataclasses.replace(known, evaluation=dict(evaluation))
         self._guard()
         write_atomically(entry.manifest, manifest.dumps(described))
-        self._scores[step] = _score(described)
+        self._scores[step] = described.success_rate
 
     def newest_valid(self) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
         """Load the newest checkpoint that really loads and is what its manifest says, and pin it.
 
-        Bad ones on the way are renamed to `rl_model_<N>_steps.bad-<k>` with a warning.
+        Bad ones on the way are renamed to `<name>.bad-<k>` with a warning.
 
         Returns:
             The checkpoint and its state, or None if there is no valid one.
@@ -207,9 +205,9 @@ class CheckpointStore:
                     continue
                 for bad, reason in unreadable:
                     # The fault may have been over by the time that the older one was read.
-                    again = _loaded(bad)
+                    again = load_newest([bad])
                     if again is not None:
-                        entry, state = bad, again
+                        entry, state = again
                         break
                     self._set_aside(bad, reason)
                 self.pin(entry.step)
@@ -240,7 +238,7 @@ class CheckpointStore:
         for path in publish.leftovers(self.directory):
             self._guard()
             try:
-                publish.remove(path)
+                remove(path)
             except OSError as error:
                 # In nobody's way: no reason to go without new checkpoints.
                 self._warn(f"{path}: a leftover could not be removed ({error.strerror})")
@@ -267,7 +265,8 @@ class CheckpointStore:
 
     def _set_aside(self, entry: CheckpointEntry, reason: str) -> None:
         self._guard()
-        aside = publish.set_aside(entry.path)
+        with storage_errors(entry.path):
+            aside = set_aside(entry.path, ASIDE)
         self._scores.pop(entry.step, None)
         self._warn(f"set a damaged checkpoint aside as {aside.name}: {reason}")
 
@@ -292,7 +291,7 @@ class CheckpointStore:
     def _score(self, entry: CheckpointEntry) -> Optional[float]:
         if entry.step not in self._scores:
             try:
-                self._scores[entry.step] = _score(manifest.read(entry.manifest))
+                self._scores[entry.step] = manifest.read(entry.manifest).success_rate
             except CheckpointError as error:
                 if _fault(error) not in _DAMAGE:
                     raise StorageError(str(error)) from error  # it may be the best one
@@ -310,12 +309,12 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     from mapush.checkpoint import module
 
     described = manifest.read(entry.manifest)
-    state = module.load(entry.module)
+    state = module.load(entry.module, expected=described)
     steps = {"name": entry.step, "manifest": described.step, "module.pt": state["training_step"]}
     if len(set(steps.values())) > 1:
         quoted = ", ".join(f"{step} by its {where}" for where, step in steps.items())
         raise CheckpointError(f"{entry.path}: is a checkpoint of {quoted}; restore it from a copy")
-    true = {"epoch": state["epoch"], "config_hash": manifest.config_hash(state["config"])}
+    true = {"epoch": state["epoch"], "config_hash": manifest.digest(state["config"])}
     for name, value in true.items():
         told = getattr(described, name)
         if told != value:
@@ -326,17 +325,30 @@ def load_entry(entry: CheckpointEntry) -> Dict[str, Any]:
     return state
 
 
-def _loaded(entry: CheckpointEntry) -> Optional[Dict[str, Any]]:
-    try:
-        return load_entry(entry)
-    except CheckpointError:
-        return None
+def load_newest(
+    entries: Sequence[CheckpointEntry], passed_over: Callable[[CheckpointError], None] = nobody_told
+) -> Optional[Tuple[CheckpointEntry, Dict[str, Any]]]:
+    """The newest of some checkpoints that loads, with what it holds; nothing is set aside.
+
+    Args:
+        entries: In numeric order.
+        passed_over: Takes what is wrong with newer ones.
+    """
+    for entry in reversed(entries):
+        try:
+            return entry, load_entry(entry)
+        except CheckpointError as error:
+            passed_over(error)
+    return None
+
+
+def damage(entry: CheckpointEntry) -> Optional[str]:
+    """What is wrong with a checkpoint; None if it loads and is what its manifest and name say."""
+    found: List[str] = []
+    load_newest([entry], lambda error: found.append(str(error)))
+    return found[0] if found else None
 
 
 def _fault(error: CheckpointError) -> Optional[int]:
     """The error number of the storage that made a checkpoint unreadable; None for its content."""
     return error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-
-
-def _score(described: manifest.Manifest) -> Optional[float]:
-    return None if described.evaluation is None else described.evaluation.get("success_rate")

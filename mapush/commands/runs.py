@@ -81,7 +81,7 @@ def build_parser() -> Parser:
         type=Path,
         metavar="PATH",
         help="file to write, or an existing directory for it (default: "
-        "exports/<run>/rl_model_<N>_steps/ with module.pt, policy.torchscript.pt or policy.onnx, "
+        "exports/<run>/<checkpoint>/ with module.pt, policy.torchscript.pt or policy.onnx, "
         "under --root)",
     )
     export.add_argument(
@@ -110,7 +110,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             parsed.overwrite,
         )
         return EXIT_COMPLETE
-    from mapush.views import detail, listing, prune, verify
+    from mapush.views import detail, overview, prune, verify
 
     if parsed.act == "verify":
         return verify.verify_runs(parsed.root, parsed.run)
@@ -119,5 +119,5 @@ def main(arguments: Optional[List[str]] = None) -> int:
     elif parsed.act == "prune":
         prune.prune_runs(parsed.root, parsed.run, parsed.keep, parsed.dry_run)
     else:
-        listing.list_runs(parsed.root, parsed.json)
+        overview.list_runs(parsed.root, parsed.json)
     return EXIT_COMPLETE

@@ -12,7 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 from rich.console import Console
 
 from mapush.arguments import NUMBERS, Parser, add_root, command_line, unknown_option
-from mapush.checkpoint.store import step_of
+from mapush.checkpoint.names import directory_name, step_of
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
 from mapush.evaluation.ledger import read_success_rates
@@ -26,8 +26,8 @@ from mapush.launch.profile_options import add_profile, profile_changes
 from mapush.launch.request import LOCAL, SLURM, JobRequest
 from mapush.launch.send import Member, Submission, rehearse, send
 from mapush.runs import record
-from mapush.runs.directory import find_by_job
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import find_by_job
 from mapush.simulators import uses_gpu
 from mapush.training.config import SimulatorConfig
 from mapush.training.options import build_parser as trainer_parser
@@ -238,9 +238,9 @@ def _but_its_start(words: Sequence[str]) -> List[str]:
 
 def _from_the_last(run: RunDirectory) -> List[str]:
     """The option by which a run starts from the last checkpoint of another."""
-    found = run.checkpoints.glob("rl_model_*_steps")
+    found = run.checkpoints.glob("*")
     steps = [step for step in (step_of(path.name) for path in found) if step is not None]
-    name = f"rl_model_{max(steps, default=0)}_steps"
+    name = directory_name(max(steps, default=0))
     return ["--checkpoint", str(run.checkpoints / name / "module.pt")]
 
 

@@ -24,7 +24,7 @@ _FOUND = re.compile(r"^mapush:(\{.*\})$", re.MULTILINE)
 _MARK = "mapush-failed:"
 _FAILED = re.compile(_MARK + r"(\d+):(\d+):0$", re.MULTILINE)
 # Before the user's lines: says which of them fail, by their numbers, and in how many files deep;
-# what fails within a file is for that to handle. What goes on afterwards is as without it.
+# what fails within a file is for that to handle. What follows is as without it.
 _WATCH = (
     f"trap \"printf '{_MARK}%s:%s:%s\\n' "
     r"""\$? \$((LINENO-$LINENO)) \${#BASH_SOURCE[@]} >&199" ERR"""

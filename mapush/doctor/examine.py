@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import List
 
+from mapush.doctor.cluster import examine_slurm
 from mapush.doctor.environment import judge_environment
 from mapush.doctor.finding import LOSS, NOTE, Finding, losses
 from mapush.doctor.machine import examine_machine
 from mapush.doctor.node import examine_node
 from mapush.doctor.question import Question
-from mapush.doctor.slurm import examine_slurm
 from mapush.doctor.storage import judge_kinds, try_storage
 from mapush.launch.request import SLURM
 from mapush.simulators import uses_gpu

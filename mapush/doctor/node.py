@@ -16,11 +16,11 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from mapush.doctor.ask import Answer, ask
 from mapush.doctor.child import read_facts
+from mapush.doctor.cluster import step_options
 from mapush.doctor.finding import LOSS, OK, WARNING, Finding
 from mapush.doctor.look import ANSWER, NODE, QUESTION
 from mapush.doctor.machine import sent_off
 from mapush.doctor.question import Question
-from mapush.doctor.slurm import step_options
 from mapush.errors import MapushError
 from mapush.launch import snapshot
 from mapush.launch.node import slurm, trainer
@@ -44,43 +44,43 @@ def examine_node(question: Question) -> Tuple[List[Finding], bool]:
     Returns:
         The findings, and whether the node sees the root and can write there.
     """
-    place = question.place / f".mapush-doctor-{secrets.token_hex(4)}"
+    folder = question.nearest / f".mapush-doctor-{secrets.token_hex(4)}"
     token = secrets.token_hex(8)
     try:
-        request = _prepare(place, token, question)
-        answer = _run(place, request, question)
+        request = _prepare(folder, token, question)
+        answer = _run(folder, request, question)
         said = read_facts(answer.out)
         if not said:
             return [_silent(answer, question)], False
-        root = _root(said, question, _is_written(place, token))
+        root = _root(said, question, _is_written(folder, token))
         found = [Finding(*fields) for fields in said["found"]]
         return [root, *found], root.level == OK
     except (OSError, MapushError) as error:
         cost = "unknown what jobs meet there"
         return [Finding(NODE, "compute node", WARNING, f"not tried: {error}", cost)], False
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(place: Path, token: str, question: Question) -> Dict[str, Any]:
+def _prepare(folder: Path, token: str, question: Question) -> Dict[str, Any]:
     """Lay out what the node needs; the request is returned."""
-    start = place / "mapush" / "launch" / "node" / "start.py"
+    start = folder / "mapush" / "launch" / "node" / "start.py"
     start.parent.mkdir(parents=True)
-    code = snapshot.take(place / "code", ()).path
+    code = snapshot.take(folder / "code", ()).path
     request = question.request(question.gpus, Path(code)).model_dump()
     asked = {"request": request, "wanted": question.wanted(question.gpus), "token": token}
-    (place / QUESTION).write_text(json.dumps(asked), encoding="utf-8")
+    (folder / QUESTION).write_text(json.dumps(asked), encoding="utf-8")
     start.write_text(_START.format(code=code), encoding="utf-8")
-    shutil.copy(PROJECT / BATCH_SCRIPT, place / "batch")
+    shutil.copy(PROJECT / BATCH_SCRIPT, folder / "batch")
     return request
 
 
-def _run(place: Path, request: Mapping[str, Any], question: Question) -> Answer:
+def _run(folder: Path, request: Mapping[str, Any], question: Question) -> Answer:
     wait = question.node_seconds
     words = ["--job-name=mapush-doctor", "--nodes=1", "--ntasks=1", "--quiet", "--export=ALL"]
     words += [f"--time={_MINUTES}", f"--immediate={wait:.0f}", "--chdir=/"]
-    words += [*step_options(question), trainer.BASH, "-p", str(place / "batch")]
-    words += ["--job", str(place), str(place), request["python"]]
+    words += [*step_options(question), trainer.BASH, "-p", str(folder / "batch")]
+    words += ["--job", str(folder), str(folder), request["python"]]
     environment = trainer.put_aside(sent_off(request))
     return ask([slurm.find("srun") or "srun", *words], wait + 60.0 * _MINUTES, environment)
 
@@ -88,9 +88,9 @@ def _run(place: Path, request: Mapping[str, Any], question: Question) -> Answer:
 def _root(said: Mapping[str, Any], question: Question, is_written: bool) -> Finding:
     what, node = said["root"], said["node"]
     if not what and is_written:
-        what = f"{question.place}: seen and written on {node}"
+        what = f"{question.nearest}: seen and written on {node}"
         return Finding(NODE, "root", OK, what)
-    what = f"{question.place}: {what or f'what {node} writes is not seen here'}"
+    what = f"{question.nearest}: {what or f'what {node} writes is not seen here'}"
     return Finding(NODE, "root", LOSS, what, "no job starts, or no results come back", _SHARED)
 
 
@@ -98,19 +98,19 @@ def _silent(answer: Answer, question: Question) -> Finding:
     """Judge why the small job has said nothing."""
     what = answer.trouble or slurm.complaint(answer.err)
     # bash does not see the batch script, or that has no Python to run.
-    if str(question.place) in answer.err or "mapush: " in answer.err:
+    if str(question.nearest) in answer.err or "mapush: " in answer.err:
         fix = f"{_SHARED}, and Python 3.6 or newer on the nodes"
         return Finding(NODE, "compute node", LOSS, what, "no job starts", fix)
     fix = "--node-wait SECONDS waits longer for a free one"
     return Finding(NODE, "compute node", WARNING, what, "unknown what jobs meet there", fix)
 
 
-def _is_written(place: Path, token: str) -> bool:
+def _is_written(folder: Path, token: str) -> bool:
     """Whether the node's file is seen here, which a network file system may show late."""
     deadline = time.monotonic() + _HIDDEN_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
-            if (place / ANSWER).read_text(encoding="utf-8") == token:
+            if (folder / ANSWER).read_text(encoding="utf-8") == token:
                 return True
         time.sleep(0.2)
     return False

@@ -47,7 +47,7 @@ class Question:
     """How long that may wait for a node."""
 
     @property
-    def place(self) -> Path:
+    def nearest(self) -> Path:
         """The root, or where it would be made: the nearest directory that is there."""
         for path in (self.root, *self.root.parents):
             if path.is_dir():
@@ -79,7 +79,7 @@ class Question:
             cluster=LOCAL if self.cluster == LOCAL else SLURM,
             exp="doctor",
             arguments=(),
-            root=str(self.place),
+            root=str(self.nearest),
             code=CodeCopy(path=str(code)),
             python=self.profile.python or sys.executable,
             gpus=gpus,

@@ -56,18 +56,18 @@ def space_of_a_run(settings: Config, recipe: PPOConfig) -> Space:
     )
 
 
-def places_of(question: Question) -> List[Path]:
+def file_systems_of(question: Question) -> List[Path]:
     """The root, and what in it lies on a file system of its own.
 
     Raises:
         OSError: If the root does not tell.
     """
-    root = question.place
-    places = {root.stat().st_dev: root}
+    root = question.nearest
+    found = {root.stat().st_dev: root}
     for path in (root / "log", root / "results"):
         if path.is_dir():
-            places.setdefault(path.stat().st_dev, path)
-    return list(places.values())
+            found.setdefault(path.stat().st_dev, path)
+    return list(found.values())
 
 
 def try_storage(question: Question) -> Tuple[List[Finding], float]:
@@ -77,19 +77,19 @@ def try_storage(question: Question) -> Tuple[List[Finding], float]:
         What was found, and the seconds of the slowest checkpoint; 0 if none could be written.
     """
     found: List[Finding] = []
-    if question.place != question.root:
+    if question.nearest != question.root:
         what = f"{question.root}: is not there yet and will be made"
         found.append(Finding(SECTION, "root", OK, what))
     settings, recipe = question.settings, question.recipe
     size = checkpoint_bytes(settings.environment.num_envs, recipe.hidden_size)
     needed = space_of_a_run(settings, recipe).needed * question.runs
-    for place in places_of(question):
-        words = ["-m", "mapush.doctor.trials", str(place), str(size), str(needed)]
+    for directory in file_systems_of(question):
+        words = ["-m", "mapush.doctor.trials", str(directory), str(size), str(needed)]
         answer = ask([sys.executable, *words], _SECONDS, directory=str(PROJECT))
         lines = [line for line in answer.out.splitlines() if line.startswith("[")]
         found += [Finding(*json.loads(line)) for line in lines]
         if not answer.is_good:
-            what = f"{place}: {answer.complaint}"
+            what = f"{directory}: {answer.complaint}"
             found.append(Finding(SECTION, "root", LOSS, what, "a run hangs or ends", _ELSEWHERE))
     return found, max((each.seconds for each in found), default=0.0)
 
@@ -102,11 +102,11 @@ def judge_kinds(question: Question, seen_on_node: bool) -> List[Finding]:
         seen_on_node: Whether a compute node was seen to have the root.
     """
     found = []
-    for place in places_of(question):
-        answer = ask(["findmnt", "-no", "FSTYPE,OPTIONS", "-T", str(place)])
+    for directory in file_systems_of(question):
+        answer = ask(["findmnt", "-no", "FSTYPE,OPTIONS", "-T", str(directory)])
         kind, _, options = answer.out.strip().partition(" ")
         is_own = question.cluster == SLURM and not seen_on_node
-        found.append(judge_kind(place, kind, options.strip(), is_own))
+        found.append(judge_kind(directory, kind, options.strip(), is_own))
     return found
 
 

@@ -20,7 +20,7 @@ from typing import Callable, Iterator
 
 from mapush.doctor.finding import LOSS, NOTE, OK, WARNING, Finding, losses
 from mapush.files import free_bytes, fsync_directory, write_durably
-from mapush.runs.owner import STALE_AFTER
+from mapush.runs.lease import STALE_AFTER
 
 SECTION = "storage"
 _SLOW = 2.0  # seconds for a checkpoint, from which on saving shows
@@ -32,7 +32,7 @@ _ELSEWHERE = "another directory with --root"
 
 @dataclasses.dataclass(frozen=True)
 class Calls:
-    """The system calls, so that a broken storage can be put in their place."""
+    """The system calls, so that a broken storage can be put in instead."""
 
     mkdir: Callable[[Path], None] = os.mkdir
     link: Callable[[Path, Path], None] = os.link
@@ -42,21 +42,21 @@ class Calls:
 
 
 def try_all(
-    place: Path, checkpoint_bytes: int, needed: int, calls: Calls = Calls()
+    directory: Path, checkpoint_bytes: int, needed: int, calls: Calls = Calls()
 ) -> Iterator[Finding]:
     """Try everything, in a hidden directory that is gone afterwards.
 
     Args:
-        place: A directory.
+        directory: Where to try it.
         checkpoint_bytes: The size of one checkpoint.
         needed: Bytes that the runs need at once, at the most.
         calls: The system calls.
     """
-    trial = place / f".mapush-doctor-{secrets.token_hex(4)}"
+    trial = directory / f".mapush-doctor-{secrets.token_hex(4)}"
     try:
         trial.mkdir()
     except OSError as error:
-        what = f"{place}: cannot be written ({os.strerror(error.errno or 0)})"
+        what = f"{directory}: cannot be written ({os.strerror(error.errno or 0)})"
         fix = f"change its permissions, or {_ELSEWHERE}"
         yield Finding(SECTION, "root", LOSS, what, "a run cannot begin", fix)
         return
@@ -66,7 +66,7 @@ def try_all(
             ("exclusive hard links", lambda: _links(trial, calls)),
             ("modification times", lambda: _heartbeat(trial, calls)),
             ("durable writes", lambda: _checkpoints(trial, checkpoint_bytes, calls)),
-            ("space", lambda: _space(place, needed)),
+            ("space", lambda: _space(directory, needed)),
             ("quota", lambda: _quota(trial, needed, calls)),
         ):
             try:
@@ -145,10 +145,10 @@ def _checkpoints(trial: Path, size: int, calls: Calls) -> Finding:
     return Finding(SECTION, "durable writes", WARNING, what, cost, fix, slowest)
 
 
-def _space(place: Path, needed: int) -> Finding:
+def _space(directory: Path, needed: int) -> Finding:
     """Compare what is free with what is needed."""
-    free = free_bytes(place)
-    what = f"{place}: {_shown(free)} free, {_shown(needed)} needed at a time"
+    free = free_bytes(directory)
+    what = f"{directory}: {_shown(free)} free, {_shown(needed)} needed at a time"
     fix = f"free some space, keep less with --keep, or {_ELSEWHERE}"
     if free < needed:
         return Finding(SECTION, "space", LOSS, what, "the run stops when the disk is full", fix)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List
 
+from mapush.checkpoint.names import directory_name
 from mapush.errors import RequestError
 from mapush.files import write_atomically
 
@@ -14,7 +15,7 @@ FILE_NAME = "success_rate.txt"
 _MAX_BYTES = 50_000_000
 _NUMBER = r"\d{1,18}(?:\.\d{1,18})?"
 _BLOCK = re.compile(
-    r"rl_model_(?P<step>\d{1,18})_steps\n"
+    directory_name(r"(?P<step>\d{1,18})") + r"\n"
     rf"success rate: (?P<success>{_NUMBER})"
     rf" \(95% interval (?P<low>{_NUMBER}) to (?P<high>{_NUMBER}),"
     r" (?P<episodes>\d{1,18}) episodes\)\n"
@@ -39,7 +40,7 @@ class Entry:
 
     def text(self) -> str:
         """The block of the seed document's four lines."""
-        return f"rl_model_{self.step}_steps\n{self.figures()}"
+        return f"{directory_name(self.step)}\n{self.figures()}"
 
     def figures(self) -> str:
         """The four lines alone."""

@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, Optional
 
 import torch
 
-from mapush.checkpoint import module, published
+from mapush.checkpoint import module
 from mapush.environment.vector import ACTION_SIZE
 from mapush.errors import CheckpointError
 from mapush.learners.network import Actor, Architecture, check_weights, load_weights
@@ -43,7 +43,7 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
     Raises:
         CheckpointError: it is missing, damaged or hostile.
     """
-    return published.load(path) if module.is_published(path) else module.load(path)
+    return module.load_any(path)
 
 
 def load_policy(path: Path, task: PushTask) -> LoadedPolicy:

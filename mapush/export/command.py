@@ -8,10 +8,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 import torch
 from rich.console import Console
 
+from mapush.checkpoint.names import directory_name
 from mapush.errors import MapushError, RequestError
-from mapush.export.openrl import make_openrl
+from mapush.export.openrl_module import make_openrl
 from mapush.export.robot import METADATA, make_onnx, make_torchscript
-from mapush.export.source import Source, find_source
+from mapush.export.selection import Source, find_source
 from mapush.files import make_directory, storage_errors, write_atomically
 
 OPENRL, TORCHSCRIPT, ONNX = "openrl", "torchscript", "onnx"
@@ -90,7 +91,7 @@ def export(
 def _target(root: Path, source: Source, kind: str, output: Optional[Path]) -> Path:
     name = FILE_NAMES[kind]
     if output is None:
-        return root / "exports" / source.name / f"rl_model_{source.policy.step}_steps" / name
+        return root / "exports" / source.name / directory_name(source.policy.step) / name
     return output / name if output.is_dir() else output
 
 

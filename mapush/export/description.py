@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from mapush.checkpoint.manifest import versions
-from mapush.export.source import Source
+from mapush.export.selection import Source
 
 
 def describe(source: Source) -> Dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from mapush.errors import RequestError
 from mapush.export.description import describe
-from mapush.export.source import Source
+from mapush.export.selection import Source
 from mapush.learners.network import Actor
 from mapush.tasks.push.spec import Control
 
@@ -34,7 +34,7 @@ _OPSET = 17  # the first with layer normalisation
 class RobotPolicy(nn.Module):
     """Actions and velocity commands of observations."""
 
-    places: torch.Tensor
+    indices: torch.Tensor
     is_angle: torch.Tensor
     limit: torch.Tensor
 
@@ -45,10 +45,10 @@ class RobotPolicy(nn.Module):
         self.mean = actor.act.action_out.fc_mean
         self._gain = control.gain
         self._angles = len(shape.angles)
-        places = torch.tensor(shape.angles, dtype=torch.int64)
+        indices = torch.tensor(shape.angles, dtype=torch.int64)
         is_angle = torch.zeros(shape.observation_size, dtype=torch.bool)
-        is_angle[places] = True
-        self.register_buffer("places", places)
+        is_angle[indices] = True
+        self.register_buffer("indices", indices)
         self.register_buffer("is_angle", is_angle)
         self.register_buffer("limit", torch.tensor(control.limit))
 
@@ -65,7 +65,7 @@ class RobotPolicy(nn.Module):
         # cannot say.
         if not self._angles:
             return observation
-        turned = observation.index_select(-1, self.places)
+        turned = observation.index_select(-1, self.indices)
         level = torch.where(self.is_angle, torch.cos(observation), observation)
         return torch.cat((level, torch.sin(turned)), dim=-1)
 

@@ -10,7 +10,7 @@ from typing import List, Sequence, Tuple
 from mapush.errors import RequestError
 from mapush.files import check_path
 from mapush.launch.send import Member, is_there
-from mapush.runs.name import check_plain
+from mapush.runs.naming import check_plain
 from mapush.tasks import load_task, task_folder
 from mapush.tasks.change import change_task, read_changes
 from mapush.training.config import build_config

@@ -121,7 +121,7 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 def _joint_palette(frames: Sequence[Image.Image], colors: int) -> Image.Image:
     """One palette for all frames, from a few of them side by side."""
-    chosen = [frames[round(place * (len(frames) - 1))] for place in (0.0, 0.35, 0.7, 1.0)]
+    chosen = [frames[round(share * (len(frames) - 1))] for share in (0.0, 0.35, 0.7, 1.0)]
     width, height = chosen[0].size
     sheet = Image.new("RGB", (width, height * len(chosen)))
     for index, frame in enumerate(chosen):

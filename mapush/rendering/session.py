@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional, Tuple
 from rich.console import Console
 from rich.progress import track
 
+from mapush.checkpoint.names import directory_name
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
@@ -15,8 +16,8 @@ from mapush.evaluation.assess import TEST_SEED, assess
 from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
 from mapush.rendering.episode import EpisodeSummary
-from mapush.runs.directory import open_run
-from mapush.runs.identity import Owner
+from mapush.runs.listing import open_run
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
 from mapush.simulators import make_simulator
 from mapush.tasks import PushTask, load_task, task_folder
@@ -208,6 +209,6 @@ def _episode_line(number: int, summary: EpisodeSummary) -> str:
 
 def _line(entry: Entry) -> str:
     return (
-        f"rl_model_{entry.step}_steps: success rate {entry.success_rate:.3f} "
+        f"{directory_name(entry.step)}: success rate {entry.success_rate:.3f} "
         f"({entry.low:.3f} to {entry.high:.3f}), finished time {entry.finished_time:.2f} s"
     )

@@ -17,8 +17,8 @@ import numpy as np
 from mapush.errors import RequestError
 from mapush.rendering.camera import FOV, View
 from mapush.rendering.colors import DARK, OBJECT, OBJECT_TOP, TARGET, WALL, Color, robot_color
-from mapush.rendering.graphics import MEND, open_context
 from mapush.rendering.motion import ABDUCTION, FOOT, HIP, LEGS, LINK, TRUNK, Motion
+from mapush.rendering.opengl import FIX, open_context
 from mapush.simulators.mujoco.headless import mujoco
 from mapush.tasks import Box, PushTask
 
@@ -50,7 +50,7 @@ class Stage:
             )
         except mujoco.FatalError as error:
             self._opengl.close()
-            raise RequestError(f"MuJoCo cannot draw with this OpenGL ({error}): {MEND}") from error
+            raise RequestError(f"MuJoCo cannot draw with this OpenGL ({error}): {FIX}") from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(self.model, maxgeom=4 * self.model.ngeom + 100)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = True
@@ -193,11 +193,11 @@ def _add_surroundings(spec: mujoco.MjSpec, task: PushTask) -> None:
     half = [length / 2 for length in task.arena.size]
     _add(world, "PLANE", [*half, 1.0], material="ground")
     for axis, sign in itertools.product((0, 1), (-1, 1)):
-        place, extent = [0.0, 0.0, task.arena.wall_height / 2], [0.05, 0.05, 0.0]
-        place[axis] = sign * (half[axis] + 0.05)
+        position, extent = [0.0, 0.0, task.arena.wall_height / 2], [0.05, 0.05, 0.0]
+        position[axis] = sign * (half[axis] + 0.05)
         extent[1 - axis] = half[1 - axis] + 0.1
         extent[2] = task.arena.wall_height / 2
-        _add(world, "BOX", extent, place, WALL)
+        _add(world, "BOX", extent, position, WALL)
 
 
 def _add_target(spec: mujoco.MjSpec, task: PushTask) -> None:
@@ -220,16 +220,16 @@ def _add_object(spec: mujoco.MjSpec, task: PushTask) -> None:
     thing = task.object
     body = spec.worldbody.add_body(name="object", mocap=True)
     for index, shape in enumerate(thing.shapes):
-        place = [*shape.center, (shape.height - thing.height) / 2]
-        lid = [*shape.center, place[2] + shape.height / 2]
+        position = [*shape.center, (shape.height - thing.height) / 2]
+        lid = [*shape.center, position[2] + shape.height / 2]
         if isinstance(shape, Box):
             x, y, z = (length / 2 for length in shape.size)
-            _add(body, "BOX", [x, y, z], place, OBJECT, name=f"object_{index}")
+            _add(body, "BOX", [x, y, z], position, OBJECT, name=f"object_{index}")
             inset = 0.08 * min(x, y)
             _add(body, "BOX", [x - inset, y - inset, _DECAL], lid, OBJECT_TOP)
         else:
             size = [shape.radius, shape.height / 2, 0.0]
-            _add(body, "CYLINDER", size, place, OBJECT, name=f"object_{index}")
+            _add(body, "CYLINDER", size, position, OBJECT, name=f"object_{index}")
             _add(body, "CYLINDER", [0.95 * shape.radius, _DECAL, 0.0], lid, OBJECT_TOP)
     top = thing.height / 2 + 2 * _DECAL
     _add(body, "CYLINDER", [0.07, _DECAL, 0.0], [0, 0, top], TARGET)  # what is to arrive
@@ -278,13 +278,13 @@ def _add(
     body: mujoco.MjsBody,
     kind: str,
     size: object,
-    place: object = (0.0, 0.0, 0.0),
+    position: object = (0.0, 0.0, 0.0),
     color: Color = (1.0, 1.0, 1.0, 1.0),
     name: str = "",
     mesh: str = "",
     material: str = "",
 ) -> None:
-    geom = body.add_geom(type=getattr(mujoco.mjtGeom, f"mjGEOM_{kind}"), pos=place, rgba=color)
+    geom = body.add_geom(type=getattr(mujoco.mjtGeom, f"mjGEOM_{kind}"), pos=position, rgba=color)
     if size is not None:
         geom.size = size
     geom.name, geom.meshname, geom.material = name, mesh, material

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mapush.files import read_file
-from mapush.runs.identity import COMMIT, job_environment
+from mapush.runs.owner import COMMIT, job_environment
 
 _GIVEN = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(\+changed)?")
 _SECONDS = 2.5  # for each of two questions to git
@@ -86,8 +86,8 @@ def _git(tree: Path, *words: str) -> Optional[str]:
 def _hash(package: Path, folders: Iterable[Path]) -> Optional[str]:
     found = hashlib.sha256()
     try:
-        for place, pattern in ((package, "*.py"), *((folder, "*") for folder in folders)):
-            for name, path in _files(place, pattern):
+        for top, pattern in ((package, "*.py"), *((folder, "*") for folder in folders)):
+            for name, path in _files(top, pattern):
                 data = read_file(path)
                 found.update(f"{name}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
             found.update(b"\0")
@@ -96,8 +96,8 @@ def _hash(package: Path, folders: Iterable[Path]) -> Optional[str]:
     return found.hexdigest()[:_DIGITS]
 
 
-def _files(place: Path, pattern: str) -> Iterator[Tuple[str, Path]]:
-    named = {path.relative_to(place).as_posix(): path for path in place.rglob(pattern)}
+def _files(top: Path, pattern: str) -> Iterator[Tuple[str, Path]]:
+    named = {path.relative_to(top).as_posix(): path for path in top.rglob(pattern)}
     for name in sorted(named):
         if "__pycache__" not in named[name].parts and named[name].is_file():
             yield name, named[name]

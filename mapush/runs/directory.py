@@ -1,322 +1,139 @@
-"""The two directories of a run: reserve them, find them again, finish.
+"""Where one run lives and where its parts are.
 
-A run trains in its live directory and ends in its results directory. Both are taken when it
-starts, each by an exclusive mkdir, which is right without any lock, between hosts too. The
-run.yaml in the results directory points at the live one until `finish` has moved everything.
+A run trains in its live directory and ends in its results directory; the run.yaml in the results
+directory points at the live one until `finish` has moved everything.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import logging
-import os
-import re
-from datetime import datetime
+import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, List
 
-import filelock
-
-from mapush.errors import RequestError, StorageError
-from mapush.files import (
-    fsync_directory,
-    is_directory,
-    list_directory,
-    looked_at_again,
-    make_directory,
-    quoted,
-    read_file,
-    status,
-    storage_error,
-    storage_errors,
-)
+from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
+from mapush.errors import RequestError
+from mapush.files import is_directory, status, storage_errors
 from mapush.runs import record
-from mapush.runs.finish import finish
-from mapush.runs.identity import Owner
-from mapush.runs.name import candidates, check_plain, live_candidates
 from mapush.runs.record import RunRecord
-from mapush.runs.run import RunDirectory
 
-__all__ = ["RunDirectory", "find_by_job", "finish", "open_run", "reserve", "runs", "runs_of_job"]
-
-_LOCK_SECONDS = 0.5
-# What lies in a record's place is no record: not a fault of the moment.
-_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-
-_JOB_ID = re.compile(rb"(?<!slurm_)job_id:")
-
-_log = logging.getLogger("mapush")
+CHECKPOINTS = "checkpoints"
 
 
-def reserve(
-    root: Path,
-    exp: str,
-    task: str,
-    start: datetime,
-    owner: Owner,
-    record_fields: Optional[Mapping[str, Any]] = None,
-) -> RunDirectory:
-    """Take a results and a live directory that no other run has or will get.
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Where one run lives."""
 
-    Args:
-        root: Holds `results/` and `log/`.
-        exp: The experiment.
-        task: The task's name in the live path, such as `go1push_mid`.
-        start: Local time of the start.
-        owner: The process that starts the run.
-        record_fields: Further fields of the run.yaml: `command`, `seed`, `versions`, others.
+    root: Path
+    live: Path
+    """Where it trains: `<root>/log/MQE/<task>/<YYYY_MM_DD_HH_MM_SS>`; gone once it is finished."""
+    results: Path
+    """Where it ends: `<root>/results/<MM-DD-HH>_<exp>`."""
 
-    Raises:
-        RequestError: If `exp` or `task` is no plain folder name.
-        StorageError: If a directory cannot be made.
-    """
-    names = candidates(start, exp)
-    live_parent = root / "log" / "MQE" / check_plain("--task", task)
-    make_directory(root / "results")
-    make_directory(live_parent)
-    with _tidy_names(root / "results"):
-        results = _take(root / "results", names)
-        live = _take(live_parent, live_candidates(start))
-    # Without the lock, so that starts at once share their syncs.
-    for parent in (results.parent, live_parent):
-        with storage_errors(parent):
-            fsync_directory(parent)
-    fields = dict(record_fields or {})
-    known = {name: fields.pop(name) for name in ("seed", "versions") if name in fields}
-    new = RunRecord(
-        exp=exp,
-        task=task,
-        status=record.RUNNING,
-        owner=owner,
-        started=start.astimezone().isoformat(timespec="milliseconds"),
-        live=live.relative_to(root).as_posix(),
-        results=results.relative_to(root).as_posix(),
-        command=tuple(fields.pop("command", ())),
-        more=fields,
-        **known,
-    )
-    # The results' one first: it is what a restarted job is found by.
-    record.write(results / record.FILE_NAME, new)
-    record.write(live / record.FILE_NAME, new)
-    return RunDirectory(root, live, results)
+    @property
+    def name(self) -> str:
+        """The name of the results directory, by which users call the run."""
+        return self.results.name
 
+    @property
+    def current(self) -> Path:
+        """Where its files are: the live directory while there is one, else the results."""
+        return self.live if is_directory(self.live) else self.results
 
-def runs(root: Path, warn: Callable[[str], None] = _log.warning) -> List[RunDirectory]:
-    """Every run of a root, in order of start; one with an unreadable run.yaml is warned about.
+    def part(self, name: str) -> Path:
+        """A file or directory of the run where it is now; one that is being finished is in two."""
+        live = self.live / name
+        return live if live.exists() else self.results / name
 
-    Raises:
-        StorageError: If `results/` cannot be listed.
-    """
-    return [run for run, _ in _recorded(root, lambda _: True, warn)]
+    def entries(self) -> List[CheckpointEntry]:
+        """The checkpoints in numeric order, for whoever only looks.
 
+        Raises:
+            StorageError: If they cannot be listed.
+        """
+        return CheckpointStore(self.part(CHECKPOINTS)).entries()
 
-def find_by_job(
-    root: Path, job_id: str, warn: Callable[[str], None] = _log.warning
-) -> Optional[RunDirectory]:
-    """The run that a job owns, whatever its status; the one started last if there are several.
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of its checkpoints."""
+        return self.current / CHECKPOINTS
 
-    Raises:
-        StorageError: As for `runs_of_job`.
-    """
-    owned = runs_of_job(root, job_id, warn)
-    return owned[-1][0] if owned else None
+    @property
+    def tensorboard(self) -> Path:
+        """The directory of its TensorBoard events."""
+        return self.current / "tensorboard"
 
+    @property
+    def task(self) -> Path:
+        """The directory of its own copy of the task."""
+        return self.current / "task"
 
-def runs_of_job(
-    root: Path, job_id: str, warn: Callable[[str], None] = _log.warning
-) -> List[Tuple[RunDirectory, RunRecord]]:
-    """The runs that a job owns with their records, whatever their status, in order of start.
+    @property
+    def log(self) -> Path:
+        """Its log.txt."""
+        return self.current / "log.txt"
 
-    Where a record in `results/` is damaged, the copy in the live directory is looked for.
+    @property
+    def record_path(self) -> Path:
+        """The run.yaml that counts: the live one while there is one."""
+        live = self.live / record.FILE_NAME
+        return live if status(live) is not None else self.results / record.FILE_NAME
 
-    Raises:
-        StorageError: If `results/` cannot be listed, or a record of this user cannot be read just
-            now: it may be the job's, and a job must not begin again what it can go on with.
-    """
-    if not job_id:
-        return []
-    damaged: List[str] = []
-    wanted = job_id.encode("utf-8", "surrogateescape")
+    def read(self) -> RunRecord:
+        """Read the run.yaml that counts.
 
-    def may_be_owned(path: Path) -> bool:
-        # Parsing a thousand records takes seconds, which a restarted job does not have.
-        text = read_file(path)
-        return wanted in text or _JOB_ID.search(text) is None
+        Raises:
+            RequestError: If it is missing or damaged.
+            StorageError: If the storage does not tell.
+        """
+        with storage_errors(self.live):
+            path = self.record_path
+        return record.read(path)
 
-    found = _recorded(root, may_be_owned, damaged.append, of_this_user=True)
-    for text in damaged:
-        warn(text)
-    if damaged:
-        listed = {run.results for run, _ in found}
-        found += [item for item in _recorded_live(root) if item[0].results not in listed]
-    owned = [(run, known) for run, known in found if known.owner.job_id == job_id]
-    return sorted(owned, key=lambda item: _moment(item[1].started))
+    def write(self, run_record: RunRecord) -> None:
+        """Replace the run.yaml in both directories, so that each tells how the run stands.
+
+        Raises:
+            StorageError: If the storage refuses.
+        """
+        with storage_errors(self.live):
+            is_live = is_directory(self.live)
+        if is_live:
+            record.write(self.live / record.FILE_NAME, run_record)
+        record.write(self.results / record.FILE_NAME, run_record)
+
+    def update(self, **changes: Any) -> RunRecord:  # noqa: ANN401
+        """Change some fields of the run.yaml, such as `status`, and return the new record.
+
+        Raises:
+            RequestError: If the present run.yaml is missing or damaged.
+            StorageError: If the storage refuses.
+        """
+        changed = dataclasses.replace(self.read(), **changes)
+        self.write(changed)
+        return changed
 
 
-def open_run(root: Path, text: str) -> RunDirectory:
-    """The run that a user names by its results directory, its live directory or its bare name.
-
-    The id of the job that trains it or did so last, ours or SLURM's, is a name too; the run that
-    was started last counts.
+def run_at(root: Path, directory: Path) -> RunDirectory:
+    """The run whose results or live directory is `directory`, under `root` or wherever it lies.
 
     Raises:
-        RequestError: If there is no such run; the message lists those there are.
+        RequestError: If its run.yaml is missing, damaged or that of another run.
         StorageError: If the storage does not tell.
     """
-    for place in (Path(text), root / "results" / text):
-        if _is_there(place / record.FILE_NAME):
-            return _at(root, place)
-    owned = _owned(root, text)
-    if owned is not None:
-        return owned
-    known = [run.name for run in runs(root)]
-    there = f"there are {', '.join(known)}" if known else f"there are none in {root / 'results'}"
-    raise RequestError(
-        f"{quoted(text)}: is no run (a directory with a {record.FILE_NAME}); {there}"
-    )
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a file lies there; nothing does under a name that the system does not allow."""
-    try:
-        return status(path) is not None
-    except ValueError:
-        return False
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            return False
-        raise storage_error(error, path) from error
-
-
-def _owned(root: Path, job_id: str) -> Optional[RunDirectory]:
-    """The last run of a job by its id or by SLURM's, which may come round again."""
-    wanted = job_id.encode("utf-8", "surrogateescape")
-
-    def may_be_owned(path: Path) -> bool:
-        return wanted in read_file(path)
-
-    def unsaid(_: str) -> None:
-        """Records that cannot be read are named where all runs are listed."""
-
-    found = _recorded(root, may_be_owned, unsaid) if job_id else []
-    for name in ("job_id", "slurm_job_id"):
-        for run, known in reversed(found):
-            if getattr(known.owner, name) == job_id:
-                return run
-    return None
-
-
-def _recorded(
-    root: Path,
-    wanted: Callable[[Path], bool],
-    warn: Callable[[str], None],
-    of_this_user: bool = False,
-) -> List[Tuple[RunDirectory, RunRecord]]:
-    found = []
-    for results in _directories(root / "results"):
-        path = results / record.FILE_NAME
-        try:
-            # Without a record, its reservation was killed in the middle or it is no run of ours.
-            if status(path) is not None and wanted(path):
-                run = _at(root, results)
-                known = run.read()
-                found.append((_moment(known.started), run.name, run, known))
-        except (OSError, RequestError) as error:
-            fault = error if isinstance(error, OSError) else error.__cause__
-            passing = isinstance(fault, OSError) and fault.errno not in _DAMAGE
-            if passing and of_this_user and _is_ours(results):
-                raise StorageError(
-                    f"{path}: cannot be read ({error}); this job may have begun that run, so "
-                    "start again when it can"
-                ) from error
-            warn(f"a run is left out: {error}")
-    found.sort(key=lambda item: item[:2])
-    return [(run, known) for _, _, run, known in found]
-
-
-def _recorded_live(root: Path) -> List[Tuple[RunDirectory, RunRecord]]:
-    """The runs that are not moved home, by their live records; damaged ones are passed over."""
-    found = []
-    for path in sorted((root / "log" / "MQE").glob(f"*/*/{record.FILE_NAME}")):
-        with contextlib.suppress(RequestError):
-            known = record.read(path)
-            _moment(known.started)
-            if root / known.live == path.parent and is_directory(root / known.results):
-                found.append((RunDirectory(root, path.parent, root / known.results), known))
-    return found
-
-
-def _is_ours(directory: Path) -> bool:
-    """Whether this user has made a directory; in a shared root others may keep theirs closed."""
-    try:
-        return looked_at_again(directory.stat).st_uid == os.geteuid()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-
-
-def _at(root: Path, place: Path) -> RunDirectory:
-    """The run whose results or live directory is `place`, under `root` or wherever it lies."""
-    found = record.read(place / record.FILE_NAME)
-    resolved = place.resolve()
+    found = record.read(directory / record.FILE_NAME)
+    resolved = directory.resolve()
     for base in (root, *resolved.parents):
         run = RunDirectory(base, base / found.live, base / found.results)
         if resolved in (run.live.resolve(), run.results.resolve()):
             claimed = run.read()
             if (claimed.live, claimed.results) != (found.live, found.results):
                 if found.status == record.COMPLETE:
-                    # A run that began after it had moved home has got the name of its live one.
+                    # A run that began after it had been moved has got the name of its live one.
                     return RunDirectory(base, resolved / found.live, resolved)
                 raise RequestError(
-                    f"{place / record.FILE_NAME}: names {found.live}, which is the live directory "
-                    f"of {claimed.results}; mend it by hand or move the run away"
+                    f"{directory / record.FILE_NAME}: names {found.live}, which is the live "
+                    f"directory of {claimed.results}; fix it by hand or move the run away"
                 )
             return run
     # A copy of a finished run: the original's live directory is none of its business.
     return RunDirectory(resolved.parent, resolved / found.live, resolved)
-
-
-def _moment(started: str) -> datetime:
-    try:
-        return datetime.fromisoformat(started).astimezone()
-    except ValueError:
-        raise RequestError(f"started is {started[:40]!r}, no ISO time; mend it by hand") from None
-
-
-def _directories(parent: Path) -> List[Path]:
-    try:
-        names = sorted(name for name in list_directory(parent) if name[:1] != ".")
-        return [parent / name for name in names if is_directory(parent / name)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise storage_error(error, parent) from error
-
-
-def _take(parent: Path, names: Iterator[str]) -> Path:
-    with storage_errors(parent):
-        # Names seen taken are passed over without a system call each; mkdir alone decides.
-        taken = set(os.listdir(parent))
-        for name in names:
-            if name not in taken:
-                with contextlib.suppress(FileExistsError):
-                    (parent / name).mkdir()
-                    return parent / name
-    raise AssertionError("candidate names never end")
-
-
-@contextlib.contextmanager
-def _tidy_names(directory: Path) -> Iterator[None]:
-    """Let starts queue up, so that names follow their order; without a working lock they do not."""
-    lock = filelock.FileLock(str(directory / ".naming.lock"))
-    try:
-        lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
-    except (OSError, NotImplementedError, filelock.Timeout) as error:
-        _log.debug("names are taken without a lock: %s", error)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError, NotImplementedError):
-            lock.release()

@@ -17,36 +17,36 @@ import shutil
 from pathlib import Path
 from typing import Callable
 
+from mapush.checkpoint.store import nothing
 from mapush.errors import RequestError
 from mapush.files import (
     fsync_directory,
     hidden_sibling,
     is_directory,
-    looked_at_again,
+    is_taken,
+    remove,
+    set_aside,
     storage_errors,
 )
 from mapush.runs import record
-from mapush.runs.run import LEASES, RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import LEASES
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _STAYS = (record.FILE_NAME, LEASES)
 
 
-def nothing() -> None:
-    """A guard for a run that nobody else touches."""
-
-
 def finish(run: RunDirectory, guard: Callable[[], None] = nothing) -> None:
-    """Move everything home and mark the run complete; harmless if that was done already.
+    """Move everything to the results and mark the run complete; harmless if that was done already.
 
     Args:
         run: The run.
-        guard: Called before each move; raises to stop, as `Ownership.check` does.
+        guard: Called before each move; raises to stop, as `Lease.check` does.
 
     Raises:
         RequestError: If its run.yaml is missing or damaged, or it has no live directory and is
             not complete.
-        StorageError: If the storage refuses; call it again once that is mended.
+        StorageError: If the storage refuses; call it again once that is fixed.
     """
     with storage_errors(run.results):
         _finish(run, guard)
@@ -77,25 +77,25 @@ def _finish(run: RunDirectory, guard: Callable[[], None]) -> None:
     with storage_errors(run.live):
         with contextlib.suppress(FileNotFoundError):
             (run.live / record.FILE_NAME).unlink()
-        _remove(run.live / LEASES)
+        remove(run.live / LEASES)
         run.live.rmdir()
         fsync_directory(run.live.parent)
 
 
 def _move(source: Path, target: Path) -> None:
-    if _is_there(target):
+    if is_taken(target):
         if source.lstat().st_dev != target.lstat().st_dev:
             # Copies are renamed into place when whole: only deleting the source was left to do.
-            _remove(source)
+            remove(source)
             return
-        _make_way(target)
+        set_aside(target, ".aside-")  # what a person has put there
     try:
         source.rename(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         _copy(source, target)
-        _remove(source)
+        remove(source)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -109,7 +109,7 @@ def _copy(source: Path, target: Path) -> None:
         temporary.rename(target)
         fsync_directory(target.parent)
     except BaseException:
-        _remove(temporary)
+        remove(temporary)
         raise
 
 
@@ -125,32 +125,7 @@ def _sync(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a name is taken, be it by a link that leads nowhere."""
-    try:
-        looked_at_again(path.lstat)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _make_way(target: Path) -> None:
-    """Rename something that a person has put where a part of the run belongs."""
-    number = 1
-    while _is_there(target.with_name(f"{target.name}.aside-{number}")):
-        number += 1
-    target.rename(target.with_name(f"{target.name}.aside-{number}"))
-
-
 def _remove_temporaries(directory: Path) -> None:
     for path in directory.iterdir():
         if _TEMPORARY.fullmatch(path.name):
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+            remove(path)

@@ -23,9 +23,9 @@ from types import TracebackType
 from typing import Any, Callable, FrozenSet, Iterable, List, Optional, Type
 
 from mapush.files import storage_errors
-from mapush.runs.identity import Owner
-from mapush.runs.owner import RENEW_EVERY, STALE_AFTER, file_system_time
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import RENEW_EVERY, STALE_AFTER, file_system_time
+from mapush.runs.owner import Owner
 
 PINS = ".in-use"
 
@@ -94,8 +94,8 @@ class Pin:
         self._closed.set()
         self._thread.join()
         with contextlib.suppress(OSError):
-            (self._place() / self._name).unlink()
-            self._place().rmdir()
+            (self._present() / self._name).unlink()
+            self._present().rmdir()
         os.close(self._file)
 
     def __enter__(self) -> Pin:
@@ -109,12 +109,12 @@ class Pin:
     ) -> None:
         self.close()
 
-    def _place(self) -> Path:
-        """The directory of the pin where it is by now, since the run may have moved home."""
+    def _present(self) -> Path:
+        """The directory of the pin where it is by now, since the run may have been finished."""
         with contextlib.suppress(OSError):
-            place = Path(os.readlink(f"/proc/self/fd/{self._file}")).parent
-            if place.name == PINS:
-                return place
+            directory = Path(os.readlink(f"/proc/self/fd/{self._file}")).parent
+            if directory.name == PINS:
+                return directory
         return self._directory
 
     def _make(self, directory: Path) -> int:
@@ -139,7 +139,7 @@ class Pin:
                     if os.fstat(self._file).st_nlink:
                         os.utime(self._file)
                     else:  # taken for dead while this process was stopped
-                        file = self._make(self._place())
+                        file = self._make(self._present())
                         os.close(self._file)
                         self._file = file
             except OSError as error:

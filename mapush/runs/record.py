@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path, PurePosixPath
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import yaml
+from pydantic import AfterValidator, FiniteFloat
+from typing_extensions import Annotated, Literal
 
 from mapush.errors import RequestError, StorageError
-from mapush.files import is_transient, read_file, write_atomically
-from mapush.runs.identity import Owner
+from mapush.files import is_transient, read_fields, read_file, write_atomically
+from mapush.runs.owner import Owner
 
 FILE_NAME = "run.yaml"
+
+
+def _shaped(pattern: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError("is no directory of log/MQE/ or results/ in the root")
+        return text
+
+    return check
+
 
 RUNNING = "running"
 PREEMPTED = "preempted"  # stopped early with a durable checkpoint; resumes when started again
@@ -26,7 +40,12 @@ STATUSES = (RUNNING, PREEMPTED, CANCELLED, FINISHING, COMPLETE, FAILED)
 # Python's.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _MAX_BYTES = 1_000_000
-_MEND = "mend it by hand or move the run away"
+_FIX = "fix it by hand or move the run away"
+
+# The shape is fixed, so a path that leaves the root cannot even be written down.
+_PART = r"/(?!\.\.?(/|$))[^/\0]+"
+_Results = Annotated[str, AfterValidator(_shaped("results" + _PART))]
+_Live = Annotated[str, AfterValidator(_shaped("log/MQE" + 2 * _PART))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +60,11 @@ class Interruption:
     """Environment steps of the checkpoint that was left."""
     steps_lost: int
     """Environment steps done after that checkpoint."""
-    seconds_lost: float
+    seconds_lost: FiniteFloat
     """Time those took, in seconds."""
     host: str
     """The node, as SLURM calls it, else the host's name."""
-    seconds_away: Optional[float] = None
+    seconds_away: Optional[FiniteFloat] = None
     """Seconds from the interruption until a process trained again; None while none has."""
     restart: Optional[int] = None
     """Restart count of the interrupted process; None in records of an earlier version."""
@@ -62,14 +81,14 @@ class RunRecord:
 
     exp: str
     task: str
-    status: str
+    status: Literal["running", "preempted", "cancelled", "finishing", "complete", "failed"]
     """One of `STATUSES`."""
     owner: Owner
     started: str
     """ISO time with UTC offset."""
-    live: str
+    live: _Live
     """The live directory, relative to the root."""
-    results: str
+    results: _Results
     """The results directory, relative to the root."""
     command: Tuple[str, ...] = ()
     seed: Optional[int] = None
@@ -77,6 +96,13 @@ class RunRecord:
     interruptions: Tuple[Interruption, ...] = ()
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Fields that are kept as they are."""
+
+    @property
+    def total_steps(self) -> Optional[int]:
+        """The environment steps that the run is to reach, if its settings say."""
+        settings = self.more.get("settings")
+        total = settings.get("train_timesteps") if isinstance(settings, Mapping) else None
+        return total if type(total) is int else None
 
 
 def read(path: Path) -> RunRecord:
@@ -89,7 +115,7 @@ def read(path: Path) -> RunRecord:
     try:
         data = read_file(path, _MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_MEND}")
+            raise RequestError(f"{path}: has more than {_MAX_BYTES:,} bytes; {_FIX}")
         fields = yaml.safe_load(data)
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         if is_transient(error):
@@ -97,13 +123,16 @@ def read(path: Path) -> RunRecord:
                 f"{path}: cannot be read ({error}); check the file system and start again"
             ) from error
         reason = " ".join(str(error).split())
-        raise RequestError(f"{path}: cannot be read ({reason:.200}); {_MEND}") from error
+        raise RequestError(f"{path}: cannot be read ({reason:.200}); {_FIX}") from error
     if not isinstance(fields, dict):
-        raise RequestError(f"{path}: is a {type(fields).__name__}, not a mapping; {_MEND}")
+        raise RequestError(f"{path}: is a {type(fields).__name__}, not a mapping; {_FIX}")
+    known = {field.name for field in dataclasses.fields(RunRecord)} - {"more"}
     try:
-        return _from_mapping(fields)
-    except (TypeError, ValueError) as error:
-        raise RequestError(f"{path}: {error}; {_MEND}") from error
+        found = read_fields(RunRecord, {name: fields.get(name) for name in known})
+    except ValueError as error:
+        raise RequestError(f"{path}: {error}; {_FIX}") from error
+    more = {name: value for name, value in fields.items() if name not in known}
+    return dataclasses.replace(found, more=more)
 
 
 def write(path: Path, record: RunRecord) -> None:
@@ -126,73 +155,27 @@ def write(path: Path, record: RunRecord) -> None:
     write_atomically(path, text.encode("utf-8"))
 
 
-def _from_mapping(fields: Dict[str, Any]) -> RunRecord:
-    status = _get(fields, "status", str)
-    if status not in STATUSES:
-        raise ValueError(f"status is {status[:40]!r}, none of {', '.join(STATUSES)}")
-    command = _get(fields, "command", list)
-    versions = _get(fields, "versions", dict)
-    if not all(isinstance(each, str) for each in (*command, *versions, *versions.values())):
-        raise ValueError("command or versions hold something that is no text")
-    known = {field.name for field in dataclasses.fields(RunRecord)}
-    return RunRecord(
-        exp=_get(fields, "exp", str),
-        task=_get(fields, "task", str),
-        status=status,
-        owner=Owner.from_mapping(_get(fields, "owner", dict)),
-        started=_get(fields, "started", str),
-        live=_inside(_get(fields, "live", str), ("log", "MQE"), 4),
-        results=_inside(_get(fields, "results", str), ("results",), 2),
-        command=tuple(command),
-        seed=None if fields.get("seed") is None else _get(fields, "seed", int),
-        versions=versions,
-        interruptions=_interruptions(_get(fields, "interruptions", list)),
-        more={name: value for name, value in fields.items() if name not in known},
-    )
+def seconds_away(notes: Sequence[Interruption]) -> float:
+    """Seconds that a run was away in all.
+
+    One that was interrupted again before it trained is away once, not twice.
+    """
+    total, reached = 0.0, None
+    for note in notes:
+        if note.seconds_away is None:
+            continue
+        begin = _seconds_of(note.time)
+        if begin is None or reached is None:
+            total += note.seconds_away
+        else:
+            total += max(begin + note.seconds_away - max(begin, reached), 0.0)
+        if begin is not None:
+            reached = max(reached or 0.0, begin + note.seconds_away)
+    return total
 
 
-def _get(fields: Mapping[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401
-    value = fields.get(name)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{name} is {str(value)[:40]!r}, no {kind.__name__}")
-    return value
-
-
-def _inside(text: str, top: Tuple[str, ...], depth: int) -> str:
-    # The shape is fixed, so a path that leaves the root cannot even be written down.
-    parts = PurePosixPath(text).parts
-    if parts[: len(top)] != top or len(parts) != depth or ".." in parts or "\0" in text:
-        raise ValueError(f"{text[:80]!r} is no directory of {'/'.join(top)}/ in the root")
-    return text
-
-
-def _interruptions(items: List[Any]) -> Tuple[Interruption, ...]:
-    found = []
-    for item in items:
-        if not isinstance(item, dict):
-            raise ValueError(f"an interruption is a {type(item).__name__}")
-        lost, away = item.get("seconds_lost"), item.get("seconds_away")
-        if type(lost) not in (int, float):
-            raise ValueError(f"interruptions.seconds_lost is {str(lost)[:40]!r}")
-        if type(away) not in (int, float, type(None)):
-            raise ValueError(f"interruptions.seconds_away is {str(away)[:40]!r}")
-        found.append(
-            Interruption(
-                time=_get(item, "time", str),
-                signal=_get(item, "signal", str),
-                step=_get(item, "step", int),
-                steps_lost=_get(item, "steps_lost", int),
-                seconds_lost=_seconds(lost),
-                host=_get(item, "host", str),
-                seconds_away=None if away is None else _seconds(away),
-                restart=None if item.get("restart") is None else _get(item, "restart", int),
-            )
-        )
-    return tuple(found)
-
-
-def _seconds(value: Any) -> float:  # noqa: ANN401
+def _seconds_of(text: str) -> Optional[float]:
     try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"an interruption's seconds are {str(value)[:40]}...") from None
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

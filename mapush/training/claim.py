@@ -11,15 +11,9 @@ from typing import Callable, Iterator
 
 from mapush.errors import EXIT_FAILURE, OwnershipError, RequestError, StorageError
 from mapush.files import hidden_sibling, storage_errors
-from mapush.runs.identity import (
-    JOB_ID,
-    RUN_LINK,
-    Owner,
-    count_in_environment,
-    job_environment,
-)
-from mapush.runs.owner import STALE_AFTER, Ownership, acquire, holder
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import STALE_AFTER, Lease, acquire, holder
+from mapush.runs.owner import JOB_ID, RUN_LINK, Owner, count_in_environment, job_environment
 
 PATIENCE = STALE_AFTER + 10.0
 """Seconds that a job waits for an earlier process of its own; a silent one is dead before."""
@@ -83,7 +77,7 @@ def claim(
     check: Callable[[], None],
     say: Callable[[str], None],
     patience: float = PATIENCE,
-) -> Ownership:
+) -> Lease:
     """Become the one process that trains a run, after an earlier process of the same job.
 
     The earlier one may be cut off from its scheduler with the job sent off again meanwhile: it

@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
+from mapush.checkpoint.names import directory_name
 from mapush.runs.directory import RunDirectory
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 from mapush.runs.record import Interruption, RunRecord
 
 KILLED = "killed"
@@ -75,7 +76,7 @@ def unspoken(
     # One that was killed before it trained has lost nothing, whatever the log says of those before.
     if not any(note.is_pending for note in found.interruptions):
         steps = max(_last_logged_step(run.log) - step, 0)
-        saved = _changed(run.checkpoints / f"rl_model_{step}_steps")
+        saved = _changed(run.checkpoints / directory_name(step))
         seconds = max(moment - max(saved, _trained_since(found)), 0.0)
     return interruption(found.owner, signal, moment, step, steps, seconds)
 

@@ -11,9 +11,10 @@ from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
 from mapush.learners.config import PPOConfig
 from mapush.runs.code import code_facts
-from mapush.runs.directory import RunDirectory, open_run, runs_of_job
-from mapush.runs.identity import JOB_ID, Owner, job_environment
-from mapush.runs.name import check_plain
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run, runs_of_job
+from mapush.runs.naming import check_plain
+from mapush.runs.owner import JOB_ID, Owner, job_environment
 from mapush.runs.record import COMPLETE, RunRecord
 from mapush.tasks import PushTask, load_task, task_folder
 from mapush.tasks.change import SET, change_task, read_changes

@@ -10,7 +10,7 @@ from mapush.arguments import command_line
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import RequestError
 from mapush.learners.config import build_ppo
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
 from mapush.tasks.change import load_changed_task, read_changes, value_of, written
 from mapush.training.options import PATHS
 from mapush.training.plan import Request

@@ -12,9 +12,10 @@ from mapush.checkpoint.manifest import versions
 from mapush.errors import EXIT_COMPLETE, EXIT_RUN_AGAIN, RequestError
 from mapush.files import check_path, is_directory, storage_errors
 from mapush.runs import record
-from mapush.runs.directory import RunDirectory, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import acquire
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.training.assembly import assemble, expected_space
 from mapush.training.claim import claim, link, refuse_many_tasks, worth_a_retry
 from mapush.training.interruption import Interrupted, SignalFlag

@@ -32,8 +32,8 @@ from mapush.runs import record
 from mapush.runs.code import resumed_with
 from mapush.runs.directory import RunDirectory
 from mapush.runs.finish import finish
-from mapush.runs.identity import Owner
-from mapush.runs.owner import Ownership
+from mapush.runs.lease import Lease
+from mapush.runs.owner import Owner
 from mapush.runs.pins import in_use
 from mapush.runs.record import Interruption, RunRecord
 from mapush.training.assembly import Parts, assemble, expected_space
@@ -63,7 +63,7 @@ class Session:
     """What one process does to a run that it owns."""
 
     run: RunDirectory
-    ownership: Ownership
+    ownership: Lease
     request: Request
     flag: SignalFlag
     log: Optional[RunLog] = None
@@ -87,7 +87,7 @@ class Session:
                 self.run.checkpoints, guard=self.ownership.check, warn=self._warn
             )
             newest = store.newest_valid()
-            if newest is None and list(self.run.checkpoints.glob("rl_model_*")):
+            if newest is None and store.has_traces():
                 raise CheckpointError(
                     f"{self.run.checkpoints}: none of its checkpoints is valid and a run is never "
                     "started over by itself; restore one from a copy, or start a new run "

@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 from typing import Iterator, Optional
 
-from mapush.checkpoint.store import step_of
+from mapush.checkpoint.names import step_of
 from mapush.errors import StorageError
 from mapush.files import status
 from mapush.runs import record
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
 
 _log = logging.getLogger("mapush")

@@ -13,10 +13,10 @@ from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node import slurm
 from mapush.launch.squeue import Entry, in_queue
 from mapush.runs import record
-from mapush.runs.identity import Owner
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import trainer_of
+from mapush.runs.owner import Owner
 from mapush.runs.record import RunRecord
-from mapush.runs.run import RunDirectory
-from mapush.views import facts
 
 QUEUED = "queued"
 STARTING = "starting"  # on a node, and its trainer has not taken a run yet
@@ -75,14 +75,14 @@ class Queue:
         return Standing(STARTING if is_new else entry.state.lower())
 
 
-def of_job(place: JobFolder, queue: Queue) -> Standing:
+def of_job(job: JobFolder, queue: Queue) -> Standing:
     """How a job stands, its run aside.
 
     Raises:
         StorageError: The storage does not tell.
     """
-    with storage_errors(place.place):
-        return _of_job(place, queue)
+    with storage_errors(job.place):
+        return _of_job(job, queue)
 
 
 def of_run(run: RunDirectory, found: RunRecord, queue: Queue) -> Standing:
@@ -93,7 +93,7 @@ def of_run(run: RunDirectory, found: RunRecord, queue: Queue) -> Standing:
     """
     status = found.status
     is_open = status in (record.RUNNING, record.FINISHING)
-    if status == record.COMPLETE or (is_open and facts.trainer_of(run) is not None):
+    if status == record.COMPLETE or (is_open and trainer_of(run) is not None):
         return Standing(status)
     if is_open:
         status = f"{status} (dead?)"
@@ -117,21 +117,21 @@ def slurm_id_of(run: RunDirectory, owner: Owner) -> str:
     return now or owner.slurm_job_id
 
 
-def _of_job(place: JobFolder, queue: Queue) -> Standing:
-    outcome = place.outcome()
+def _of_job(job: JobFolder, queue: Queue) -> Standing:
+    outcome = job.outcome()
     if outcome is not None:
         why = f"{outcome.reason}: {outcome.message}" if outcome.message else outcome.reason
         return Standing(_end(outcome.exit_code, outcome.cancelled), why)
-    slurm_id = place.slurm_id()
+    slurm_id = job.slurm_id()
     if slurm_id:
-        known = queue.standing(slurm_id, place.place)
-        if known.status == GONE and not place.ledger().starts:
+        known = queue.standing(slurm_id, job.place)
+        if known.status == GONE and not job.ledger().starts:
             return _never_started(slurm_id)
         return known
-    if place.is_running():
-        is_waiting = not place.ledger().starts
+    if job.is_running():
+        is_waiting = not job.ledger().starts
         return Standing(QUEUED, "waits for its turn") if is_waiting else Standing(STARTING)
-    if place.is_starting():
+    if job.is_starting():
         return Standing(STARTING)
     return Standing(GONE, "its process is gone without an end")
 
@@ -145,9 +145,9 @@ def _never_started(slurm_id: str) -> Standing:
 
 
 def _of_its_job(run: RunDirectory, owner: Owner, queue: Queue) -> Standing:
-    place = JobFolder(submissions(run.root) / owner.job_id)
-    if owner.job_id and place.place.is_dir():
-        return _of_job(place, queue)
+    job = JobFolder(submissions(run.root) / owner.job_id)
+    if owner.job_id and job.place.is_dir():
+        return _of_job(job, queue)
     if owner.slurm_job_id:
         return queue.standing(owner.slurm_job_id, run.results)
     return Standing(UNKNOWN)

@@ -1,8 +1,8 @@
-"""Tables: drawn on a terminal, aligned columns in a pipe."""
+"""What the views print with: tables, drawn on a terminal and aligned in a pipe, sizes, texts."""
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -29,16 +29,34 @@ def show_table(
     """
     columns = list(zip(headings, *rows))
     widths = _fitting(columns, out.width - _GAP * len(columns))
-    if not out.is_terminal or not widths:
-        for line in _aligned([headings, *rows], [heading in right for heading in headings]):
-            out.print(line)
-        return
+    is_drawn = out.is_terminal and bool(widths)
+    widths = widths if is_drawn else [max(map(len, each)) for each in columns]
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
     for heading, width in zip(headings, widths):
         table.add_column(heading, justify="right" if heading in right else "left", width=width)
     for row in rows:
         table.add_row(*map(Text, row))
-    out.print(table, soft_wrap=False)
+    if is_drawn:
+        out.print(table, soft_wrap=False)
+        return
+    width = sum(widths) + _GAP * len(widths)
+    for line in out.render_lines(table, out.options.update(width=width), pad=False):
+        out.print("".join(segment.text for segment in line).rstrip())
+
+
+def human_bytes(count: float) -> str:
+    """A size in powers of 1000, such as `7.3 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def plain(value: Any) -> str:  # noqa: ANN401
+    """A value of a run.yaml on one line; text of others never drives the terminal."""
+    text = value if isinstance(value, str) else repr(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _fitting(columns: Sequence[Sequence[str]], width: int) -> List[int]:
@@ -49,14 +67,3 @@ def _fitting(columns: Sequence[Sequence[str]], width: int) -> List[int]:
         slack = [wide - narrow for wide, narrow in zip(widths, least)]
         widths[slack.index(max(slack))] -= 1
     return widths if sum(widths) <= width else []
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> List[str]:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(
-            text.rjust(width) if to_the_right else text.ljust(width)
-            for text, width, to_the_right in zip(row, widths, right)
-        ).rstrip()
-        for row in rows
-    ]

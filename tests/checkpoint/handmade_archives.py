@@ -19,6 +19,7 @@ def archive(
     with zipfile.ZipFile(buffer, "w", compression) as file:
         file.writestr("module/data.pkl", pickled)
         file.writestr("module/byteorder", b"little")
+        file.writestr("module/version", b"3\n")
         for key, data in (storages or {}).items():
             file.writestr(f"module/data/{key}", data)
     return buffer.getvalue()

@@ -17,6 +17,7 @@ from mapush.checkpoint.retention import (
     KeepSteps,
     Policy,
     parse,
+    reasons,
 )
 from mapush.errors import RequestError
 
@@ -124,3 +125,14 @@ def test_a_wrong_keep_option_is_refused_naming_what_is_allowed(text: str) -> Non
 
 def test_whatever_is_asked_for_the_newest_is_kept() -> None:
     assert 3 in parse("best=1").keep(infos(1, 2, 3, scores={1: 0.9}))
+
+
+def test_reasons_are_the_rules_as_keep_has_them() -> None:
+    three = infos(1, 2, 3, scores={1: 0.9, 3: 0.1})
+    found = sorted(reasons(parse("last=2,every=2,best=1,first"), three))
+    assert found == [
+        *((1, "best=1"), (1, "first")),
+        *((2, "every=2"), (2, "last=2")),
+        *((3, "last=2"), (3, "newest")),
+    ]
+    assert list(reasons(parse("all"), three)) == [(1, "all"), (2, "all"), (3, "all")]

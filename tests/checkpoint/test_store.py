@@ -463,7 +463,7 @@ def test_a_leftover_that_cannot_be_removed_stops_no_save(
     def refuse(path: Path) -> None:
         raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
 
-    monkeypatch.setattr(publish, "remove", refuse)
+    monkeypatch.setattr("mapush.checkpoint.store.remove", refuse)
     again(store, warnings).save(state_at(120_000))
     assert 120_000 in steps_of(store)
     assert len(warnings) == 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, Optional
 
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 SECONDS = 30  # a test that fails must not leave it behind

@@ -17,7 +17,7 @@ import pytest
 import tiny_image
 from worlds import PROJECT, WORLDS, World, facts
 
-from mapush.runs.identity import Owner
+from mapush.runs.owner import Owner
 
 SECONDS = 20
 TRAINER = ("bash", "-c", 'exec "$PYTHON" trainer.py "$@"', "bash")

@@ -114,7 +114,7 @@ def test_a_node_without_scontrol_cannot_requeue(fakes: Fakes, tmp_path: Path) ->
 def test_what_runs_on_a_node_is_python_3_6() -> None:
     vermin = Path(sys.executable).with_name("vermin")
     names = ("__init__", "ask", "child", "finding", "look")
-    paths = [str(PROJECT / "mapush" / "diagnosis" / f"{name}.py") for name in names]
+    paths = [str(PROJECT / "mapush" / "doctor" / f"{name}.py") for name in names]
     words = [str(vermin), "-q", "-t=3.6-", "--no-tips", "--violations", *paths]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

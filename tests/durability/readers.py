@@ -23,9 +23,10 @@ from mapush.evaluation.ledger import Entry, read_success_rates
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learners.network import Actor, Architecture
 from mapush.runs import record
-from mapush.runs.directory import find_by_job, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire, living
+from mapush.runs.lease import acquire, living
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.tasks import load_task, task_folder
 from tests.checkpoint import handmade_archives as archives
 from tests.checkpoint.checkpoint_states import state_at
@@ -153,7 +154,7 @@ def _dumped(fields: Dict[str, Any]) -> bytes:
 
 def _sealed(fields: Dict[str, Any]) -> bytes:
     fields = {name: value for name, value in fields.items() if name != "seal"}
-    return json.dumps({**fields, "seal": manifest._digest(fields)}).encode()
+    return json.dumps({**fields, "seal": manifest.digest(fields)}).encode()
 
 
 _ENTRY = Entry(20_000, 0.5, 0.4, 0.6, 300, 11.5, 0.01, 0.02).text().encode()

@@ -21,11 +21,12 @@ from mapush.checkpoint.store import CheckpointStore, load_entry
 from mapush.errors import LostRunError, StorageError
 from mapush.files import storage_errors
 from mapush.runs import record
-from mapush.runs.directory import find_by_job, reserve, runs
+from mapush.runs.directory import RunDirectory
 from mapush.runs.finish import finish
-from mapush.runs.identity import Owner
-from mapush.runs.owner import Ownership, acquire, file_system_time
-from mapush.runs.run import LEASES, RunDirectory
+from mapush.runs.lease import LEASES, Lease, acquire, file_system_time
+from mapush.runs.listing import find_by_job, runs
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.training.interruption import SignalFlag
 from mapush.training.plan import Request
 from mapush.training.run import train
@@ -114,7 +115,7 @@ def the_run(root: Path) -> RunDirectory:
     return found
 
 
-def goes_on(root: Path, outcome: Optional[Outcome] = None) -> Tuple[RunDirectory, Ownership]:
+def goes_on(root: Path, outcome: Optional[Outcome] = None) -> Tuple[RunDirectory, Lease]:
     """What the next start does first; the process that was attacked is dead by now.
 
     A killed one is known to be dead. One whose /proc could not be read is not, until its
@@ -241,7 +242,7 @@ class Takeover(Scenario):
 
     def judge(self, root: Path, outcome: Outcome) -> None:
         self.assert_explained(outcome)
-        before = Ownership(the_run(root), this_process(), 1)
+        before = Lease(the_run(root), this_process(), 1)
         run, ownership = goes_on(root, outcome)
         ownership.check()
         with pytest.raises(LostRunError):

@@ -17,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, NoReturn, Set, Tuple
 
-from mapush.runs.directory import find_by_job, reserve, runs
-from mapush.runs.identity import Owner
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import find_by_job, runs
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from tests.support import PROJECT
 
 START = datetime(2025, 10, 28, 18, 7, 58)

@@ -11,7 +11,7 @@ import pytest
 
 from mapush.checkpoint.store import CheckpointStore, load_entry
 from mapush.files import TRANSIENT
-from mapush.runs.run import LEASES
+from mapush.runs.lease import LEASES
 from tests.durability.injection import (
     ERRORS,
     Injection,

@@ -11,9 +11,10 @@ from typing import Iterator
 import pytest
 
 from mapush.errors import StorageError
-from mapush.runs.directory import find_by_job, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from tests.durability.starts import START, assert_all_found, start_many
 
 COUNT = 80

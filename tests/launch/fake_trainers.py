@@ -35,8 +35,10 @@ COMPLETES = """
 "$PYTHON" - <<'END'
 import os, pathlib
 from datetime import datetime
-from mapush.runs.directory import find_by_job, finish, reserve
-from mapush.runs.identity import Owner
+from mapush.runs.finish import finish
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 root, job = pathlib.Path(os.environ["MAPUSH_ROOT"]), os.environ["MAPUSH_JOB_ID"]
 owner = Owner.current(job_id=job)
 finish(find_by_job(root, job) or reserve(root, "cuboid", "go1push_mid", datetime.now(), owner))

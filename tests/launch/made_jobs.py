@@ -18,9 +18,10 @@ from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node.folder import Outcome
 from mapush.launch.profile import Profile, load_profile
 from mapush.launch.request import CodeCopy, JobRequest
-from mapush.runs.directory import finish, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 
 JOB = "11-23-18-12-45_cuboid"
 

@@ -23,8 +23,10 @@ TRAINER = """
 exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
-from mapush.runs.directory import find_by_job, finish, reserve
-from mapush.runs.identity import Owner
+from mapush.runs.finish import finish
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 root, job = pathlib.Path(os.environ["MAPUSH_ROOT"]), os.environ["MAPUSH_JOB_ID"]
 print("restart", os.environ["MAPUSH_RESTART_COUNT"], os.getcwd() == os.environ["MAPUSH_CODE"])
 run = find_by_job(root, job)

@@ -21,8 +21,10 @@ exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
 from mapush.evaluation.ledger import Entry, write_success_rate
-from mapush.runs.directory import find_by_job, finish, reserve
-from mapush.runs.identity import Owner
+from mapush.runs.finish import finish
+from mapush.runs.listing import find_by_job
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 root = pathlib.Path(sys.argv[sys.argv.index("--root") + 1])
 job = os.environ["MAPUSH_JOB_ID"]
 run = find_by_job(root, job)

@@ -16,9 +16,10 @@ from fake_node import ID, JOB, PENDING, SILENT, UNKNOWN, Answer, FakeNode, said,
 from made_jobs import until
 
 from mapush.launch.jobs import JobFolder
-from mapush.runs.directory import finish, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 
 ENDED = "2036-11-23T21:00:00"
 

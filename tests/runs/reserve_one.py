@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 
-from mapush.runs.directory import reserve
+from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
 
 

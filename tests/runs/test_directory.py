@@ -13,15 +13,10 @@ from owners import owner
 
 from mapush.errors import RequestError, StorageError
 from mapush.runs import record
-from mapush.runs.directory import (
-    RunDirectory,
-    find_by_job,
-    finish,
-    open_run,
-    reserve,
-    runs,
-    runs_of_job,
-)
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.listing import find_by_job, open_run, runs, runs_of_job
+from mapush.runs.naming import reserve
 
 START = datetime(2025, 10, 28, 18, 7, 58)
 PROJECT = Path(__file__).parents[2]

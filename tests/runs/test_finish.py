@@ -13,7 +13,10 @@ from owners import owner
 
 from mapush.errors import LostRunError, RequestError, StorageError
 from mapush.runs import record
-from mapush.runs.directory import RunDirectory, finish, open_run, reserve
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.listing import open_run
+from mapush.runs.naming import reserve
 
 FILES = {
     "checkpoints/rl_model_20000_steps/module.pt": b"weights",

@@ -12,10 +12,11 @@ from owners import elsewhere, gone, owner
 
 from mapush.errors import StorageError
 from mapush.runs import pins
-from mapush.runs.directory import finish, reserve
-from mapush.runs.owner import STALE_AFTER, file_system_time
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.lease import STALE_AFTER, file_system_time
+from mapush.runs.naming import reserve
 from mapush.runs.pins import PINS, Pin, in_use, living_pins
-from mapush.runs.run import RunDirectory
 
 
 @pytest.fixture

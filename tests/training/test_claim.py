@@ -14,10 +14,12 @@ import pytest
 
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import OwnershipError, RequestError
-from mapush.runs.directory import finish, open_run, reserve
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire, holder
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.lease import acquire, holder
+from mapush.runs.listing import open_run
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.train import main
 from mapush.training import claim as claim_module
 from mapush.training.claim import claim, link, refuse_many_tasks

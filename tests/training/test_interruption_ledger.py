@@ -10,8 +10,9 @@ from typing import Optional, Tuple
 
 import pytest
 
-from mapush.runs.directory import RunDirectory, reserve
-from mapush.runs.identity import Owner
+from mapush.runs.directory import RunDirectory
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.runs.record import Interruption
 from mapush.training.ledger import (
     going_on_line,

@@ -18,7 +18,7 @@ import yaml
 
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import StorageError
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
 from mapush.train import main
 from mapush.training import run as run_module
 from mapush.training.loop import TrainingLoop
@@ -220,7 +220,7 @@ def test_a_resume_that_is_killed_before_it_is_on_record_leaves_no_trace(
     (log,) = tmp_path.glob("log/MQE/*/*/log.txt")
     heard = datetime.fromtimestamp(log.stat().st_mtime).astimezone()
     on(monkeypatch, "n4", restart=1)
-    killed_before(tmp_path, "mapush.runs.run.RunDirectory", "update", 1)
+    killed_before(tmp_path, "mapush.runs.directory.RunDirectory", "update", 1)
     on(monkeypatch, "n5", restart=2)
     assert train(tmp_path) == 0
     (note,) = record(tmp_path)["interruptions"]

@@ -16,8 +16,9 @@ import yaml
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError
 from mapush.runs import record
-from mapush.runs.directory import open_run, runs
-from mapush.runs.run import LEASES, RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.lease import LEASES
+from mapush.runs.listing import open_run, runs
 from mapush.train import main
 from tests.support import PROJECT, SMALL, only_run
 

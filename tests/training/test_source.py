@@ -9,10 +9,10 @@ import pytest
 
 from mapush.learners.ppo import PPOLearner
 from mapush.runs.__main__ import main as runs
-from mapush.runs.directory import open_run
-from mapush.runs.identity import Owner
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin, living_pins
-from mapush.runs.run import RunDirectory
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, only_run
 

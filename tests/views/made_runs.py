@@ -11,10 +11,11 @@ from typing import Dict, Iterable, Mapping, Optional, Tuple
 
 from mapush.checkpoint.retention import KeepAll
 from mapush.checkpoint.store import CheckpointStore
-from mapush.runs.directory import finish, reserve
-from mapush.runs.identity import Owner
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.runs.record import RUNNING
-from mapush.runs.run import RunDirectory
 from tests.checkpoint.checkpoint_states import state_at
 from tests.support import PROJECT
 

@@ -9,9 +9,8 @@ import pytest
 from made_runs import make_run
 
 from mapush.runs.__main__ import main
-from mapush.runs.identity import Owner
-from mapush.runs.record import PREEMPTED, Interruption
-from mapush.views.interruptions import total_seconds_away
+from mapush.runs.owner import Owner
+from mapush.runs.record import PREEMPTED, Interruption, seconds_away
 
 START = datetime(2025, 10, 28, 19).astimezone()
 
@@ -57,7 +56,7 @@ def test_the_ledger_is_a_table_with_totals(
     ],
 )
 def test_time_away_is_counted_once(notes: Tuple[Interruption, ...], seconds: float) -> None:
-    assert total_seconds_away(notes) == pytest.approx(seconds)
+    assert seconds_away(notes) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("job", ["11-23-18-07-58_cuboid", "4711_3"])

@@ -14,9 +14,9 @@ from filelock import FileLock
 from mapush.launch.jobs import LOCK
 from mapush.launch.node.folder import Outcome
 from mapush.runs.__main__ import main
-from mapush.runs.directory import reserve
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire
+from mapush.runs.lease import acquire
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.runs.record import PREEMPTED, RUNNING, STATUSES
 from tests.launch.following import ID, JOB, SILENT, MadeUpSlurm, queued, sent_job
 from tests.views.made_runs import START, make_run

@@ -14,8 +14,8 @@ from made_runs import make_run, runs_command
 from mapush.errors import RequestError
 from mapush.evaluation.ledger import Entry, write_success_rate
 from mapush.runs.__main__ import main
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire
+from mapush.runs.lease import acquire
+from mapush.runs.owner import Owner
 from mapush.runs.record import FAILED, PREEMPTED, RUNNING, Interruption
 
 
@@ -192,7 +192,7 @@ def test_how_a_run_goes_on_depends_on_how_it_stands(
 ) -> None:
     run = make_run(tmp_path, status=status)
     main(["--root", str(tmp_path), "show", run.name])
-    assert said in capsys.readouterr().out.partition("how to go on")[2]
+    assert said in capsys.readouterr().out.partition("what to do next")[2]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_run_that_is_being_trained_needs_nothing(
     owner = Owner.current()
     acquire(run, owner)
     main(["--root", str(tmp_path), "show", run.name])
-    end = capsys.readouterr().out.partition("how to go on")[2]
+    end = capsys.readouterr().out.partition("what to do next")[2]
     assert "nothing is to be done" in end
     assert f"process {owner.pid}" in end
 

@@ -16,16 +16,16 @@ from made_runs import make_run, runs_command, steps_in
 from mapush.checkpoint.retention import KeepLast
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import CheckpointError, OwnershipError, RequestError
-from mapush.evaluation import session
 from mapush.evaluation.calculator import Figures
 from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.rendering import session
 from mapush.runs.__main__ import main
-from mapush.runs.directory import finish
-from mapush.runs.identity import Owner
-from mapush.runs.owner import acquire
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.lease import acquire
+from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin, in_use
 from mapush.runs.record import FAILED, FINISHING, PREEMPTED, RUNNING
-from mapush.runs.run import RunDirectory
 from tests.checkpoint.checkpoint_states import state_at
 from tests.support import PROJECT
 
@@ -218,7 +218,7 @@ def test_what_another_run_began_from_stays_also_after_its_own_run_has_moved_home
 
 HOLD = (
     "import sys, pathlib\n"
-    "from mapush.runs.identity import Owner\n"
+    "from mapush.runs.owner import Owner\n"
     "from mapush.runs.pins import Pin\n"
     "pin = Pin(pathlib.Path(sys.argv[1]), Owner.current(), 'evaluation')\n"
     "steps = [int(step) for step in sys.argv[2:]]\n"

@@ -16,8 +16,8 @@ from made_runs import make_run, runs_command, steps_in
 from mapush.checkpoint.store import CheckpointStore
 from mapush.environment.vector import PushEnvironment
 from mapush.runs.__main__ import main
-from mapush.runs.directory import open_run
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
 from mapush.train import main as train
 from tests.support import PROJECT, SMALL, differences, only_run
 

@@ -9,6 +9,7 @@ import os
 import re
 from typing import List, Optional, Tuple
 
+from mapush.checkpoint.names import step_of
 from mapush.launch.node.folder import RUN_LINK, Folder, replace
 
 _RECORD = "run.yaml"
@@ -18,7 +19,6 @@ _UNFINISHED = ("running", "preempted", "failed")
 _CANCELLED = "cancelled"
 _STATUS = re.compile(rb"^status: ['\"]?(\w+)['\"]?$", re.MULTILINE)
 _LIVE = re.compile(rb"^live: ['\"]?([^'\"\n]+)['\"]?$", re.MULTILINE)
-_CHECKPOINT = re.compile(r"rl_model_(\d+)_steps$")
 
 
 class Run:
@@ -102,7 +102,7 @@ def _steps(place: str) -> List[int]:
         names = os.listdir(os.path.join(place, "checkpoints"))
     except OSError:
         return []
-    return [int(match[1]) for match in map(_CHECKPOINT.match, names) if match]
+    return [step for step in map(step_of, names) if step is not None]
 
 
 def _read(path: str) -> bytes:

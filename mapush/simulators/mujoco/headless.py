@@ -1,7 +1,7 @@
 """MuJoCo, whatever MUJOCO_GL says.
 
 MuJoCo loads the OpenGL library that MUJOCO_GL names when it is imported, and fails if it is not on
-this machine or the name is wrong. Simulating needs none, and `mapush.rendering.graphics` finds one
+this machine or the name is wrong. Simulating needs none, and `mapush.rendering.opengl` finds one
 for pictures, so a setting made for another program or machine must not keep a run from starting.
 """
 

@@ -8,23 +8,23 @@ import sys
 import pytest
 
 from mapush.errors import RequestError
-from mapush.evaluation import graphics
+from mapush.rendering import opengl
 
 OPEN = """
 from mapush.errors import exit_with
-from mapush.rendering.graphics import open_context
+from mapush.rendering.opengl import open_context
 exit_with(lambda: print(type(open_context()).__name__) or 0)
 """
 
 
-def test_missing_libraries_are_one_line_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libraries_are_one_line_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str, **_: object) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(ctypes, "CDLL", missing)
     with pytest.raises(RequestError) as caught:
-        graphics.open_context()
+        opengl.open_context()
     message = str(caught.value)
     assert "\n" not in message
     assert "egl: libEGL.so.1 cannot be loaded; osmesa: libOSMesa.so.8 cannot be loaded" in message
@@ -34,12 +34,12 @@ def test_missing_libraries_are_one_line_with_the_mend(monkeypatch: pytest.Monkey
 
 def test_a_choice_of_the_user_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise graphics._UnavailableError("it is not there")
+        raise opengl._UnavailableError("it is not there")
 
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
-    monkeypatch.setitem(graphics._KINDS, "osmesa", missing)
+    monkeypatch.setitem(opengl._KINDS, "osmesa", missing)
     with pytest.raises(RequestError, match=r"MUJOCO_GL = 'osmesa' .*\(osmesa: it is not there\)"):
-        graphics.open_context()
+        opengl.open_context()
 
 
 @pytest.mark.parametrize("choice", ["disabled", "glfw", "no such thing"])
@@ -69,7 +69,7 @@ os.environ.pop("MUJOCO_GL", None)
 import mujoco
 os.environ["MUJOCO_GL"] = {kind!r}
 from mapush.errors import exit_with
-from mapush.rendering.graphics import open_context
+from mapush.rendering.opengl import open_context
 def draw():
     for _ in range(2):
         context = open_context()

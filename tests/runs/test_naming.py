@@ -10,7 +10,7 @@ import pytest
 
 from mapush.errors import RequestError
 from mapush.files import hidden_sibling
-from mapush.runs.name import candidates, live_candidates
+from mapush.runs.naming import candidates, live_candidates
 
 START = datetime(2025, 10, 28, 18, 7, 58)
 

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Set
 import pytest
 
 from mapush.doctor.finding import LOSS, NOTE, OK, WARNING
-from mapush.doctor.interruption import exit_codes, judge_interruptions, records, settings
+from mapush.doctor.preemption import exit_codes, judge_interruptions, records, settings
 from tests.doctor.questions import profile, said
 from tests.doctor.recorded import CONFIG, PARTITIONS, changed
 

@@ -14,7 +14,7 @@ from typing import Any, List, Protocol
 
 from mapush.errors import RequestError
 
-MEND = (
+FIX = (
     "install one (Debian, Ubuntu: `apt-get install libegl1 libgl1-mesa-dri`, or `apt-get install "
     "libosmesa6`)"
 )
@@ -66,8 +66,7 @@ def open_context() -> Context:
             reasons.append(f"{name}: {reason}")
     chosen = f" that MUJOCO_GL = {asked!r} asks for" if asked in _KINDS else ""
     raise RequestError(
-        f"the OpenGL library to draw pictures with{chosen} is missing ({'; '.join(reasons)}): "
-        f"{MEND}"
+        f"the OpenGL library to draw pictures with{chosen} is missing ({'; '.join(reasons)}): {FIX}"
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any, Dict, List
 
 import pytest
 
+from mapush.doctor.cluster import examine_slurm, step_options
 from mapush.doctor.finding import LOSS, NOTE, OK, WARNING, Finding
-from mapush.doctor.slurm import examine_slurm, step_options
 from tests.doctor.fakes import Fakes
 from tests.doctor.questions import profile, question, said
 from tests.doctor.recorded import CONFIG, PARTITIONS

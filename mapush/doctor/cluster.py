@@ -1,7 +1,7 @@
 """Asks SLURM itself: whether it is there and answers, and whether it takes the job.
 
 Whether a job would be let in and find a node is for `sbatch --test-only` to say, with the job's own
-script. What SLURM does to a job that runs is judged in `interruption`.
+script. What SLURM does to a job that runs is judged in `preemption`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Dict, List, Optional
 
 from mapush.doctor.ask import ask, one_line
 from mapush.doctor.finding import LOSS, NOTE, OK, WARNING, Finding, losses
-from mapush.doctor.interruption import Record, judge_interruptions, records, settings
+from mapush.doctor.preemption import Record, judge_interruptions, records, settings
 from mapush.doctor.question import Question
 from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node import slurm, trainer
@@ -163,5 +163,5 @@ def _qos(config: Record, profile: Profile) -> Optional[Record]:
 
 def _script(question: Question) -> str:
     """The batch script of a job as `mapush.submit` would send it, but for its code."""
-    place = JobFolder(submissions(question.root) / "doctor")
-    return batch_script([place], [question.request(question.gpus)])
+    folder = JobFolder(submissions(question.root) / "doctor")
+    return batch_script([folder], [question.request(question.gpus)])

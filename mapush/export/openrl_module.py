@@ -8,7 +8,7 @@ from typing import Any, Tuple
 import torch
 
 from mapush.errors import CheckpointError, RequestError
-from mapush.export.source import Source
+from mapush.export.selection import Source
 from mapush.learners.config import PPOConfig, build_ppo
 from mapush.learners.network import encode
 from mapush.learners.openrl_networks import Networks

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from mapush.arguments import command_line
-from mapush.checkpoint.store import CheckpointEntry, load_entry
+from mapush.checkpoint.store import MODULE, CheckpointEntry, load_entry, load_newest
 from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation import ledger
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
+from mapush.evaluation.scores import scores_of
 from mapush.rendering.session import task_of
-from mapush.runs.directory import open_run
-from mapush.runs.run import RunDirectory
+from mapush.runs.directory import RunDirectory
+from mapush.runs.listing import open_run
 from mapush.schema import read_whole_number
 from mapush.tasks import PushTask
 from mapush.tasks.change import load_changed_task
-from mapush.views import facts
-
-_MODULE = "module.pt"
 
 _log = logging.getLogger("mapush")
 
@@ -56,8 +55,8 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
         RequestError: there is none such.
         CheckpointError: it cannot be used.
     """
-    place = Path(named)
-    module = place / _MODULE if (place / _MODULE).is_file() else place
+    path = Path(named)
+    module = path / MODULE if (path / MODULE).is_file() else path
     if not module.is_file():
         run = open_run(root, named)
         if exp is not None:
@@ -75,37 +74,39 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
 
 
 def _of_run(run: RunDirectory, step: str) -> Source:
-    entries = facts.entries_of(run)
+    entries = run.entries()
     if not entries:
         raise RequestError(f"{run.name}: holds no checkpoint yet; train first")
-    entry, state = (
-        _newest_valid(entries) if step == "last" else _loaded(_chosen(run, entries, step))
-    )
-    task = load_changed_task(facts.part(run, "task"), state.get("config") or {})
+    if step == "last":
+        entry, state = _newest_valid(entries)
+    else:
+        entry = _chosen(run, entries, step)
+        state = load_entry(entry)
+    task = load_changed_task(run.part("task"), state.get("config") or {})
     policy = build_policy(state, task, entry.module)
     return Source(entry.module, state, policy, task, run.name)
 
 
-def _loaded(entry: CheckpointEntry) -> tuple[CheckpointEntry, Dict[str, Any]]:
-    return entry, load_entry(entry)
-
-
-def _newest_valid(entries: List[CheckpointEntry]) -> tuple[CheckpointEntry, Dict[str, Any]]:
+def _newest_valid(entries: List[CheckpointEntry]) -> Tuple[CheckpointEntry, Dict[str, Any]]:
     """The newest that loads. Nothing is set aside: that is for the process that trains."""
-    failure: Optional[CheckpointError] = None
-    for entry in reversed(entries):
-        try:
-            return _loaded(entry)
-        except CheckpointError as error:
-            _log.warning("passed over: %s", error)
-            failure = error
-    raise CheckpointError(f"none of the {len(entries)} checkpoints can be loaded; {failure}")
+    failures: List[CheckpointError] = []
+
+    def pass_over(error: CheckpointError) -> None:
+        _log.warning("passed over: %s", error)
+        failures.append(error)
+
+    found = load_newest(entries, pass_over)
+    if found is None:
+        raise CheckpointError(
+            f"none of the {len(entries)} checkpoints can be loaded; {failures[-1]}"
+        )
+    return found
 
 
 def _chosen(run: RunDirectory, entries: List[CheckpointEntry], step: str) -> CheckpointEntry:
     steps = {entry.step: entry for entry in entries}
     if step == "best":
-        scores = facts.scores_of(run, entries)
+        scores = scores_of(entries, run.part(ledger.FILE_NAME))
         rated = [(scores[each].rate, each) for each in steps if each in scores]
         if not rated:
             raise RequestError(
