@@ -132,7 +132,12 @@ def test_files_are_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["launch", "views", "doctor", "runs", "tasks/load.py", "checkpoint/store.py"]
+    "package",
+    [
+        *("launch", "views", "doctor", "runs", "checkpoint/store.py"),
+        *("tasks/load.py", "tasks/change.py", "learners/config.py"),
+        *("training/config.py", "training/options.py"),
+    ],
 )
 def test_what_a_login_node_runs_imports_no_torch(package: str) -> None:
     place = PACKAGE / package

@@ -113,6 +113,16 @@ def test_what_only_says_how_it_is_shown_is_the_same_request(
     assert len(runs(tmp_path)) == 1
 
 
+def test_a_default_that_is_stated_makes_it_no_other_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAPUSH_JOB_ID", "one")
+    stated = ("--recipe", "default", "--seed", "1", "--exp_name", "cuboid")
+    assert interrupted(tmp_path, *stated) == 75
+    assert train(tmp_path) == 0
+    assert len(runs(tmp_path)) == 1
+
+
 @pytest.mark.parametrize(("seed", "count"), [("1", 1), ("2", 2)])
 def test_of_a_record_without_its_request_the_command_tells(
     seed: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
