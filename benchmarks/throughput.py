@@ -1,12 +1,11 @@
 """`python -m benchmarks.throughput`: how fast the simulator and the whole training are.
 
 The training is the real command in a process of its own, with its checkpoints on disk; where its
-time goes is what its log says.
+time goes is what its metrics.jsonl says.
 """
 
 from __future__ import annotations
 
-import re
 import resource
 import statistics
 import subprocess
@@ -24,11 +23,11 @@ from benchmarks.machine import describe_machine
 from mapush.arguments import Parser
 from mapush.environment.vector import ACTION_SIZE, PushEnvironment
 from mapush.errors import EXIT_COMPLETE, exit_with
+from mapush.runs import metrics
 from mapush.simulators import make_simulator
 from mapush.tasks import load_task, task_folder
 from mapush.tasks.push.reset import draw_start
 
-_VALUE = re.compile(r"^ +(\w+): (\S+)$", re.MULTILINE)
 _WARM_UP = 100  # control steps
 
 
@@ -62,15 +61,18 @@ def simulator_speed(exp: str, num_envs: int, control_steps: int) -> Tuple[float,
 
 
 def training_speed(exp: str, options: List[str]) -> Tuple[List[Dict[str, float]], float, float]:
-    """The log's figures of every update of a real run, its wall time in s, and its memory in GB."""
+    """Speed and stalls of every update of a real run, its wall time in s, and its memory in GB."""
     with tempfile.TemporaryDirectory(prefix="mapush-throughput-") as root:
         command = [sys.executable, "-m", "mapush.train", "--exp", exp, "--root", root, *options]
         begun = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         wall = time.perf_counter() - begun
-        log = next(Path(root).glob("results/*/log.txt")).read_text(encoding="utf-8")
-    entries = [entry for entry in log.split("\n[") if " INFO Episode: " in entry]
-    updates = [{name: float(value) for name, value in _VALUE.findall(each)} for each in entries]
+        recorded = list(metrics.entries(next(Path(root).glob(f"results/*/{metrics.FILE_NAME}"))))
+    updates = [
+        {"steps": each["step"], **each["speed"], **each["checkpoint"]}
+        for each in recorded
+        if each["kind"] == metrics.UPDATE
+    ]
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     return updates, wall, memory
 

@@ -59,6 +59,7 @@ def test_a_submitted_job_whose_trainer_is_killed_ends_as_if_nothing_had_happened
         "task",
         "tensorboard",
         "log.txt",
+        "metrics.jsonl",
         "success_rate.txt",
         "run.yaml",
     }

@@ -17,8 +17,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     asked = read_options(parsed)
     with SignalFlag() as flag:
         load_before_torch()
-        from mapush.training.plan import Request
-        from mapush.training.run import train
+        from mapush.training.request import Request
+        from mapush.training.trainer import train
 
         request = Request(
             root=parsed.root,

@@ -16,7 +16,7 @@ from mapush.launch.profile import PROJECT
 from mapush.launch.request import SLURM
 from mapush.learners.config import PPOConfig
 from mapush.training.config import Config
-from mapush.training.space import Space, estimate
+from mapush.training.disk_space import Space, estimate
 
 _SECONDS = 120.0  # for all trials; a dead file server never answers
 _MEMORY = ("tmpfs", "ramfs", "devtmpfs", "hugetlbfs")

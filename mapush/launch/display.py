@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from mapush.runs import metrics
+
 _LINE_SECONDS = 10.0  # between two lines of progress where there is no terminal
 _SPEED_SECONDS = 120.0  # over which the time that remains is estimated
-# What `mapush.training.log` says without a terminal: ` 400 / 4,000 steps  1,308 steps/s  ...`.
-_PROGRESS = re.compile(r" *([\d,]{1,30}) / ([\d,]{1,30}) steps  (.*)")
-_LEFT_OUT = "submitit INFO "  # its greetings tell a user nothing
+# submitit's greetings tell a user nothing, and metrics.jsonl tells more than the trainer's line.
+_LEFT_OUT = ("submitit INFO ", metrics.PROGRESS)
 _RUNNING = "running"
 
 
@@ -63,16 +63,30 @@ class Display:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def said(self, name: str, lines: List[str]) -> None:
-        """Show lines that a job has said; of those that tell its progress only the last."""
-        progress = None
+        """Show lines that a job has said."""
         for line in lines:
-            match = _PROGRESS.fullmatch(line)
-            if match is not None:
-                progress = match
-            elif not line.startswith(_LEFT_OUT):
+            if not line.startswith(_LEFT_OUT):
                 self.say(name, line)
-        if progress is not None:
-            self._show(name, progress)
+
+    def progress(self, name: str, update: Mapping[str, Any], total: int) -> None:
+        """Show how far a job is.
+
+        Args:
+            name: The job's.
+            update: The last one's entry in metrics.jsonl.
+            total: Environment steps to reach.
+        """
+        done, figures = metrics.progress(update, total)
+        if self._bars is not None:
+            self._figures[name] = figures
+            self._bars.update(
+                self._tasks[name], completed=update["step"], total=total, figures=figures
+            )
+            return
+        now = time.monotonic()
+        if now >= self._next_line.get(name, 0.0) or update["step"] >= total:
+            self._next_line[name] = now + _LINE_SECONDS
+            self.say(name, f"{done}  {figures}")
 
     def status(self, name: str, text: str) -> None:
         """How the scheduler says that a job stands."""
@@ -89,14 +103,3 @@ class Display:
         """Let the bar say how a job ended; elsewhere that is said after all progress."""
         if self._bars is not None:
             self._bars.update(self._tasks[name], figures=text)
-
-    def _show(self, name: str, progress: re.Match[str]) -> None:
-        done, total = (int(progress[group].replace(",", "") or 0) for group in (1, 2))
-        if self._bars is not None:
-            self._figures[name] = figures = progress[3]
-            self._bars.update(self._tasks[name], completed=done, total=total, figures=figures)
-            return
-        now = time.monotonic()
-        if now >= self._next_line.get(name, 0.0) or done >= total:
-            self._next_line[name] = now + _LINE_SECONDS
-            self.say(name, progress[0])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from rich.console import Console
 
+from mapush.errors import MapushError
 from mapush.launch import notice
 from mapush.launch.display import Display
 from mapush.launch.jobs import STARTING_SECONDS, JobFolder
@@ -16,6 +18,8 @@ from mapush.launch.node import slurm
 from mapush.launch.node.folder import RUN_LINK, Outcome
 from mapush.launch.request import SLURM
 from mapush.launch.squeue import Entry, in_queue
+from mapush.runs import metrics, record
+from mapush.runs.directory import RunDirectory, run_at
 
 _POLL_SECONDS = 0.2
 _ASK_SECONDS = 2.0  # between two questions to SLURM
@@ -44,7 +48,7 @@ def wait(places: Sequence[JobFolder], console: Console) -> Dict[str, Outcome]:
                 _ask([watch for watch in living if watch.is_on_slurm], display)
             for watch in living:
                 outcome = watch.end()
-                display.said(watch.job, watch.new_lines(is_last=outcome is not None))
+                watch.show(display, is_last=outcome is not None)
                 if outcome is not None:
                     ended[watch.job] = outcome
                     display.end(watch.job, outcome.reason)
@@ -63,7 +67,8 @@ class _Watch:
         self._over: Optional[slurm.Job] = None
         self._over_since = 0.0
         self._results = ""
-        self._read = 0
+        self._run: Optional[RunDirectory] = None
+        self._total = self._changed = self._recorded = self._read = 0
 
     def stand(self, queue: Dict[str, Entry]) -> str:
         """How SLURM says that the job stands.
@@ -92,8 +97,39 @@ class _Watch:
             fault = None if place.is_running() else notice.gone(place)
         return place.outcome() or fault
 
-    def new_lines(self, is_last: bool) -> List[str]:
-        """What the job has said since the last look, whole lines only, and where its run is."""
+    def show(self, display: Display, is_last: bool) -> None:
+        """Show what is new: where the results are, how far the run is, what the job has said."""
+        with contextlib.suppress(OSError):
+            results = os.readlink(self._place.file(RUN_LINK))
+            if results != self._results:
+                self._results = results
+                display.say(self.job, f"results   {results}")
+        with contextlib.suppress(OSError, MapushError):
+            self._show_progress(display)
+        display.said(self.job, self._new_lines(is_last))
+
+    def _show_progress(self, display: Display) -> None:
+        """Show the last update that the run has recorded, if it is another than before.
+
+        Raises:
+            OSError: There is no run yet, or the storage does not tell.
+            MapushError: Its record cannot be read.
+        """
+        results = Path(self._results)
+        changed = (results / record.FILE_NAME).stat().st_mtime_ns
+        if self._run is None or changed != self._changed:
+            self._run = run_at(results.parents[1], results)
+            self._total, self._changed = self._run.read().total_steps or 0, changed
+        path = self._run.metrics
+        recorded = path.stat().st_mtime_ns
+        if recorded != self._recorded:
+            self._recorded = recorded
+            update = metrics.newest(path)
+            if update is not None:
+                display.progress(self.job, update, self._total)
+
+    def _new_lines(self, is_last: bool) -> List[str]:
+        """What the job has said since the last look, whole lines only."""
         data = b""
         with contextlib.suppress(OSError), self._place.output.open("rb") as file:
             file.seek(self._read)
@@ -101,13 +137,7 @@ class _Watch:
         if not is_last:
             data = data[: data.rfind(b"\n") + 1]
         self._read += len(data)
-        lines = data.decode("utf-8", errors="replace").splitlines()
-        with contextlib.suppress(OSError):
-            results = os.readlink(self._place.file(RUN_LINK))
-            if results != self._results:
-                self._results = results
-                lines.insert(0, f"results   {results}")
-        return lines
+        return data.decode("utf-8", errors="replace").splitlines()
 
 
 def _ask(watches: Sequence[_Watch], display: Display) -> None:

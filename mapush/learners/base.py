@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Protocol
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol
 
 import torch
 
@@ -10,17 +10,21 @@ import torch
 class Learner(Protocol):
     """Chooses actions, remembers what came of them, and improves.
 
-    Robots are interchangeable: every tensor is (envs, robots, ...) and one policy serves them all.
+    Agents are interchangeable: every tensor is (envs, agents, ...) and one policy serves them all.
+
+    Attributes:
+        decimation: control steps for which one action is held.
+        rollout_steps: decisions per environment in one rollout.
     """
 
-    hold: int
-    decisions: int
+    decimation: int
+    rollout_steps: int
 
     def act(self, observation: torch.Tensor) -> torch.Tensor:
-        """Sample actions (envs, robots, actions) for observations (envs, robots, size)."""
+        """Sample actions (envs, agents, actions) for observations (envs, agents, size)."""
         ...
 
-    def record(
+    def step(
         self,
         reward: torch.Tensor,
         terminated: torch.Tensor,
@@ -30,30 +34,31 @@ class Learner(Protocol):
         """Remember what the last `act` led to.
 
         Args:
-            reward: (envs, robots).
+            reward: (envs, agents).
             terminated: (envs,) bool, the episode is over for good.
             truncated: (envs,) bool, it was only cut: its last state's value counts.
-            last_observation: (envs, robots, size) before any reset.
+            last_observation: (envs, agents, size) before any reset.
         """
         ...
 
     def update(
-        self, observation: torch.Tensor, progress: float, check: Callable[[], None]
-    ) -> Dict[str, float]:
+        self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
+    ) -> Optional[Dict[str, float]]:
         """Learn from the rollout and forget it.
 
         Args:
-            observation: (envs, robots, size) after the rollout's last decision.
+            observation: (envs, agents, size) after the rollout's last decision.
             progress: share of the run's steps that are done, for schedules.
-            check: called between gradient steps; may raise to leave the update unfinished.
+            should_stop: asked between gradient steps.
 
         Returns:
-            Losses and other scalars for the log.
+            Losses and other scalars for the log; None where it was stopped. The update is half
+            done then, and whoever asked for that discards this learner.
         """
         ...
 
     def policy(self, observation: torch.Tensor) -> torch.Tensor:
-        """Deterministic actions (envs, robots, actions); remembers nothing."""
+        """Deterministic actions (envs, agents, actions); remembers nothing."""
         ...
 
     def state_dict(self) -> Dict[str, Any]:

@@ -14,7 +14,7 @@ from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture, encode
 from mapush.learners.openrl_networks import Networks
 from mapush.learners.openrl_package import (
-    check_recipe,
+    check_config,
     import_openrl,
     make_buffer,
     make_config,
@@ -36,49 +36,48 @@ class OpenRLLearner:
 
     def __init__(
         self,
-        recipe: PPOConfig,
+        config: PPOConfig,
         envs: int,
-        robots: int,
+        agents: int,
         observation_size: int,
         action_size: int,
         angles: Tuple[int, ...],
         device: torch.device,
         seed: int,
     ) -> None:
-        check_recipe(recipe)
-        samples = recipe.rollout_steps * envs * robots
-        if samples % recipe.minibatches:
+        check_config(config)
+        samples = config.rollout_steps * envs * agents
+        if samples % config.minibatches:
             raise RequestError(
-                f"--minibatches {recipe.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({recipe.rollout_steps} decisions x {envs} environments x "
-                f"{robots} robots)"
+                f"--minibatches {config.minibatches}: must divide the {samples} samples of a "
+                f"rollout ({config.rollout_steps} decisions x {envs} environments x "
+                f"{agents} agents)"
             )
-        self.recipe = recipe
-        self.hold, self.decisions = recipe.decimation, recipe.rollout_steps
+        self.config = config
+        self.decimation, self.rollout_steps = config.decimation, config.rollout_steps
         self.architecture = Architecture(
             observation_size=observation_size,
             action_size=action_size,
-            hidden_size=recipe.hidden_size,
-            activation=recipe.activation,
-            angles=angles if recipe.encode_angles else (),
+            hidden_size=config.hidden_size,
+            activation=config.activation,
+            angles=angles if config.encode_angles else (),
         )
         package = import_openrl("--learner openrl")
-        config = make_config(package, recipe, envs, robots, recipe.hidden_size, recipe.activation)
-        self._shape = (envs, robots)
+        settings = make_config(package, config, envs, agents, config.hidden_size, config.activation)
+        self._shape = (envs, agents)
         self._device = device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.module = make_module(package, config, self.architecture, device)
+            self.module = make_module(package, settings, self.architecture, device)
         self._networks = Networks(self.module, self.architecture)
         self._normalizer = self._networks.normalizer
-        self._normalizer.beta = recipe.normalizer_decay
+        self._normalizer.beta = config.normalizer_decay
         with torch.no_grad():
-            self._networks.log_std.fill_(math.log(recipe.initial_std))
-        self._check: Callable[[], None] = lambda: None
-        self._algorithm = _interruptible(package.PPOAlgorithm, self._stop_if_asked)(
-            config, self.module, agent_num=robots, device=device
+            self._networks.log_std.fill_(math.log(config.initial_std))
+        self._algorithm = _stoppable(package.PPOAlgorithm)(
+            settings, self.module, agent_num=agents, device=device
         )
-        self._buffer = make_buffer(package, config, self.architecture)
+        self._buffer = make_buffer(package, settings, self.architecture)
         # What the last decision led to; OpenRL's buffer takes it with the observation after it.
         self._pending: Optional[Dict[str, np.ndarray]] = None
         self._rng = {"learner": torch.Generator().manual_seed(seed).get_state()}
@@ -89,7 +88,7 @@ class OpenRLLearner:
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
-        """Sample actions as OpenRL's driver does; what they lead to is remembered by `record`."""
+        """Sample actions as OpenRL's driver does; what they lead to is remembered by `step`."""
         seen = self._seen(observation)
         if self._pending is None:
             self._buffer.init_buffer(seen)
@@ -115,7 +114,7 @@ class OpenRLLearner:
         return actions.reshape(*self._shape, -1)
 
     @torch.no_grad()
-    def record(
+    def step(
         self,
         reward: torch.Tensor,
         terminated: torch.Tensor,
@@ -124,21 +123,21 @@ class OpenRLLearner:
     ) -> None:
         """Remember what the last actions led to; a cut episode may earn its last state's value."""
         if self._pending is None:
-            raise RuntimeError("record() without act() before it")
+            raise RuntimeError("step() without act() before it")
         rewards = reward.cpu().numpy()[..., None].copy()
-        if self.recipe.bootstrap_timeouts and bool(truncated.any()):
+        if self.config.bootstrap_timeouts and bool(truncated.any()):
             values = self._values(self._seen(last_observation[truncated]))
-            rewards[truncated.cpu().numpy()] += self.recipe.gamma * values
-        ongoing = (~(terminated | truncated)).float().cpu().numpy()
-        masks = np.broadcast_to(ongoing[:, None, None], (*self._shape, 1))
+            rewards[truncated.cpu().numpy()] += self.config.gamma * values
+        not_done = (~(terminated | truncated)).float().cpu().numpy()
+        masks = np.broadcast_to(not_done[:, None, None], (*self._shape, 1))
         self._pending.update(rewards=rewards, masks=masks)
 
     def update(
-        self, observation: torch.Tensor, progress: float, check: Callable[[], None]
-    ) -> Dict[str, float]:
+        self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
+    ) -> Optional[Dict[str, float]]:
         """Run OpenRL's epochs over its buffer."""
-        share = 1.0 + (self.recipe.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
-        rate = self.recipe.learning_rate * share
+        share = 1.0 + (self.config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
+        rate = self.config.learning_rate * share
         self._networks.set_learning_rate(rate)
         if self._pending is not None:
             self._insert(self._seen(observation))
@@ -155,12 +154,11 @@ class OpenRLLearner:
             )
         self._buffer.compute_returns(next_values, self._normalizer)
         self._algorithm.prep_training()
-        self._check = check
-        try:
-            with self._own_random():
-                told = self._algorithm.train(data)
-        finally:
-            self._check = lambda: None
+        self._algorithm.begin(should_stop)
+        with self._own_random():
+            told = self._algorithm.train(data)
+        if self._algorithm.is_stopped:
+            return None
         self._buffer.after_update()
         return {
             "value_loss": float(told["value_loss"]),
@@ -213,9 +211,6 @@ class OpenRLLearner:
         self._buffer.data.step = 0
         self._pending = None
 
-    def _stop_if_asked(self) -> None:
-        self._check()
-
     def _seen(self, observation: torch.Tensor) -> np.ndarray:
         return encode(observation, self.architecture.angles).cpu().numpy()
 
@@ -231,7 +226,7 @@ class OpenRLLearner:
 
     def _insert(self, seen: np.ndarray) -> None:
         if self._pending is None or "rewards" not in self._pending:
-            raise RuntimeError("act() or update() without record() before it")
+            raise RuntimeError("act() or update() without step() before it")
         self._buffer.insert(seen, None, None, **self._pending)
 
     @contextlib.contextmanager
@@ -250,12 +245,27 @@ class OpenRLLearner:
                     self._rng["learner_cuda"] = torch.cuda.get_rng_state(self._device)
 
 
-def _interruptible(algorithm: Any, check: Callable[[], None]) -> Any:  # noqa: ANN401
-    """OpenRL's algorithm, but asking before each gradient step whether to stop."""
+def _stoppable(algorithm: Any) -> Any:  # noqa: ANN401
+    """OpenRL's algorithm, but asking between gradient steps whether to stop.
 
-    class Interruptible(algorithm):
-        def ppo_update(self, sample: Any, turn_on: bool = True) -> Any:  # noqa: ANN401
-            check()
-            return super().ppo_update(sample, turn_on)
+    It has no more samples then, so that its own loops over them come to their end.
+    """
 
-    return Interruptible
+    class Stoppable(algorithm):
+        def begin(self, should_stop: Callable[[], bool]) -> None:
+            self.is_stopped = False
+            self._should_stop = should_stop
+
+        def get_data_generator(self, buffer: Any, advantages: Any) -> Iterator[Any]:  # noqa: ANN401
+            samples = super().get_data_generator(buffer, advantages)
+            while not self._stops_now():
+                sample = next(samples, None)
+                if sample is None:
+                    return
+                yield sample
+
+        def _stops_now(self) -> bool:
+            self.is_stopped = self.is_stopped or self._should_stop()
+            return self.is_stopped
+
+    return Stoppable

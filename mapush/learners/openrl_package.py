@@ -110,7 +110,7 @@ def _quietly() -> Iterator[None]:
         os.environ.update(before)
 
 
-def check_recipe(recipe: PPOConfig) -> None:
+def check_config(config: PPOConfig) -> None:
     """Refuse what OpenRL's PPO cannot do.
 
     Raises:
@@ -119,9 +119,9 @@ def check_recipe(recipe: PPOConfig) -> None:
     wrong = [
         f"--{name} {str(value).lower()}"
         for name, value in (
-            ("joint_ratio", recipe.joint_ratio),
-            ("sample_std", recipe.sample_std),
-            ("activate_second", recipe.activate_second),
+            ("joint_ratio", config.joint_ratio),
+            ("sample_std", config.sample_std),
+            ("activate_second", config.activate_second),
         )
         if value
     ]
@@ -133,47 +133,47 @@ def check_recipe(recipe: PPOConfig) -> None:
 
 
 def make_config(
-    package: OpenRL, recipe: PPOConfig, envs: int, robots: int, hidden_size: int, activation: str
+    package: OpenRL, config: PPOConfig, envs: int, agents: int, hidden_size: int, activation: str
 ) -> Any:  # noqa: ANN401
-    """OpenRL's settings for a recipe: its own defaults where nothing of ours depends on them."""
-    config = package.create_config_parser().parse_args([])
+    """OpenRL's settings for ours: its own defaults where nothing of ours depends on them."""
+    settings = package.create_config_parser().parse_args([])
     values = {
         **_FIXED,
-        "num_agents": robots,
+        "num_agents": agents,
         "n_rollout_threads": envs,
         "learner_n_rollout_threads": envs,
-        "episode_length": recipe.rollout_steps,
+        "episode_length": config.rollout_steps,
         "hidden_size": hidden_size,
         "rnn_hidden_size": hidden_size,
         "activation_id": _ACTIVATIONS[activation],
-        "lr": recipe.learning_rate,
-        "critic_lr": recipe.learning_rate,
-        "opti_eps": recipe.adam_epsilon,
-        "gamma": recipe.gamma,
-        "gae_lambda": recipe.gae_lambda,
-        "ppo_epoch": recipe.epochs,
-        "num_mini_batch": recipe.minibatches,
-        "clip_param": recipe.clip,
-        "use_clipped_value_loss": recipe.clip_value,
-        "entropy_coef": recipe.entropy,
-        "value_loss_coef": recipe.value_weight,
-        "huber_delta": recipe.huber_delta,
-        "max_grad_norm": recipe.max_grad_norm,
+        "lr": config.learning_rate,
+        "critic_lr": config.learning_rate,
+        "opti_eps": config.adam_epsilon,
+        "gamma": config.gamma,
+        "gae_lambda": config.gae_lambda,
+        "ppo_epoch": config.epochs,
+        "num_mini_batch": config.minibatches,
+        "clip_param": config.clip,
+        "use_clipped_value_loss": config.clip_value,
+        "entropy_coef": config.entropy,
+        "value_loss_coef": config.value_weight,
+        "huber_delta": config.huber_delta,
+        "max_grad_norm": config.max_grad_norm,
     }
     for name, value in values.items():
-        setattr(config, name, value)
-    return config
+        setattr(settings, name, value)
+    return settings
 
 
 def make_module(
     package: OpenRL,
-    config: Any,  # noqa: ANN401
+    settings: Any,  # noqa: ANN401
     architecture: Architecture,
     device: torch.device,
 ) -> Any:  # noqa: ANN401
     """OpenRL's networks, normaliser and optimisers, freshly initialised by OpenRL."""
     return package.PPOModule(
-        cfg=config,
+        cfg=settings,
         policy_input_space=_box(package, architecture.input_size),
         critic_input_space=_box(package, architecture.input_size),
         act_space=_box(package, architecture.action_size),
@@ -184,11 +184,11 @@ def make_module(
     )
 
 
-def make_buffer(package: OpenRL, config: Any, architecture: Architecture) -> Any:  # noqa: ANN401
+def make_buffer(package: OpenRL, settings: Any, architecture: Architecture) -> Any:  # noqa: ANN401
     """OpenRL's replay buffer; numpy arrays, whatever the networks' device."""
     return package.ReplayBuffer(
-        config,
-        config.num_agents,
+        settings,
+        settings.num_agents,
         _box(package, architecture.input_size),
         _box(package, architecture.action_size),
         data_client=None,

@@ -1,10 +1,10 @@
-"""Proximal policy optimisation (Schulman et al., arXiv 1707.06347), one policy for all robots."""
+"""Proximal policy optimisation (Schulman et al., arXiv 1707.06347), one policy for all agents."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
@@ -26,31 +26,31 @@ class PPOLearner:
 
     def __init__(
         self,
-        recipe: PPOConfig,
+        config: PPOConfig,
         envs: int,
-        robots: int,
+        agents: int,
         observation_size: int,
         action_size: int,
         angles: Tuple[int, ...],
         device: torch.device,
         seed: int,
     ) -> None:
-        samples = recipe.rollout_steps * envs * robots
-        if samples % recipe.minibatches:
+        samples = config.rollout_steps * envs * agents
+        if samples % config.minibatches:
             raise RequestError(
-                f"--minibatches {recipe.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({recipe.rollout_steps} decisions x {envs} environments x "
-                f"{robots} robots)"
+                f"--minibatches {config.minibatches}: must divide the {samples} samples of a "
+                f"rollout ({config.rollout_steps} decisions x {envs} environments x "
+                f"{agents} agents)"
             )
-        self.recipe = recipe
-        self.hold, self.decisions = recipe.decimation, recipe.rollout_steps
+        self.config = config
+        self.decimation, self.rollout_steps = config.decimation, config.rollout_steps
         self.architecture = Architecture(
             observation_size=observation_size,
             action_size=action_size,
-            hidden_size=recipe.hidden_size,
-            activation=recipe.activation,
-            activate_second=recipe.activate_second,
-            angles=angles if recipe.encode_angles else (),
+            hidden_size=config.hidden_size,
+            activation=config.activation,
+            activate_second=config.activate_second,
+            angles=angles if config.encode_angles else (),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -61,21 +61,21 @@ class PPOLearner:
         self.actor.to(device)
         self.critic.to(device)
         with torch.no_grad():
-            self.actor.log_std.fill_(math.log(recipe.initial_std))
-        self.normalizer = ValueNormalizer(recipe.normalizer_decay, device)
+            self.actor.log_std.fill_(math.log(config.initial_std))
+        self.normalizer = ValueNormalizer(config.normalizer_decay, device)
         self._optimizer = torch.optim.Adam(
             [
                 {"params": list(self.actor.parameters())},
                 {"params": list(self.critic.parameters())},
             ],
-            lr=recipe.learning_rate,
-            eps=recipe.adam_epsilon,
+            lr=config.learning_rate,
+            eps=config.adam_epsilon,
             foreach=True,
         )
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
         self._rollout = Rollout(
-            recipe.rollout_steps, envs, robots, observation_size, action_size, device
+            config.rollout_steps, envs, agents, observation_size, action_size, device
         )
 
     @torch.no_grad()
@@ -93,7 +93,7 @@ class PPOLearner:
         return action
 
     @torch.no_grad()
-    def record(
+    def step(
         self,
         reward: torch.Tensor,
         terminated: torch.Tensor,
@@ -103,21 +103,21 @@ class PPOLearner:
         """Remember what the last actions led to; a cut episode may earn its last state's value."""
         rollout, index = self._rollout, self._rollout.filled
         rollout.reward[index] = reward
-        if self.recipe.bootstrap_timeouts and bool(truncated.any()):
+        if self.config.bootstrap_timeouts and bool(truncated.any()):
             value = self.normalizer.denormalize(self.critic(last_observation[truncated]))
-            rollout.reward[index, truncated] += self.recipe.gamma * value
-        rollout.ongoing[index] = (~(terminated | truncated)).float()[:, None]
+            rollout.reward[index, truncated] += self.config.gamma * value
+        rollout.not_done[index] = (~(terminated | truncated)).float()[:, None]
         rollout.filled = index + 1
 
     def update(
-        self, observation: torch.Tensor, progress: float, check: Callable[[], None]
-    ) -> Dict[str, float]:
+        self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
+    ) -> Optional[Dict[str, float]]:
         """Run the epochs of one update over the rollout."""
-        recipe, rollout = self.recipe, self._rollout
+        config, rollout = self.config, self._rollout
         with torch.no_grad():
             value = self.normalizer.denormalize(self.critic(observation))
-            advantage, returns = rollout.advantages(value, recipe.gamma, recipe.gae_lambda)
-            spread = advantage.std(correction=int(recipe.sample_std))
+            advantage, returns = rollout.advantages(value, config.gamma, config.gae_lambda)
+            spread = advantage.std(correction=int(config.sample_std))
             advantage = (advantage - advantage.mean()) / (spread + 1e-5)
         data = [
             rollout.observation.flatten(0, 2),
@@ -127,25 +127,26 @@ class PPOLearner:
             advantage.flatten(),
             returns.flatten(),
         ]
-        share = 1.0 + (recipe.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
+        share = 1.0 + (config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
         for group in self._optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * share
+            group["lr"] = config.learning_rate * share
         samples = len(data[0])
-        size = samples // recipe.minibatches
+        size = samples // config.minibatches
         sums: Dict[str, torch.Tensor] = {}
-        for _ in range(recipe.epochs):
+        for _ in range(config.epochs):
             order = torch.randperm(
                 samples, generator=self._generator, device=self._generator.device
             )
             for first in range(0, samples, size):
-                check()
+                if should_stop():
+                    return None
                 part = order[first : first + size]
                 for name, scalar in self._gradient_step(*(column[part] for column in data)).items():
                     sums[name] = sums.get(name, 0.0) + scalar
         rollout.filled = 0
-        count = recipe.epochs * recipe.minibatches
+        count = config.epochs * config.minibatches
         losses = {name: float(total) / count for name, total in sums.items()}
-        losses["learning_rate"] = recipe.learning_rate * share
+        losses["learning_rate"] = config.learning_rate * share
         losses["action_std"] = float(self.actor.log_std.detach().exp().mean())
         return losses
 
@@ -158,39 +159,39 @@ class PPOLearner:
         advantage: torch.Tensor,
         returns: torch.Tensor,
     ) -> Dict[str, torch.Tensor]:
-        recipe = self.recipe
+        config = self.config
         self.normalizer.update(returns)
         target = self.normalizer.normalize(returns)
         log_std = self.actor.log_std.squeeze(-1)
         distance = (action - self.actor(observation)) * (-log_std).exp()
         log_probability = -0.5 * distance**2 - log_std - _HALF_LOG_2PI
         log_ratio = log_probability - old_log_probability
-        if recipe.joint_ratio:
+        if config.joint_ratio:
             log_ratio = log_ratio.sum(dim=-1, keepdim=True)
         ratio = log_ratio.exp()
         gain = advantage[:, None]
-        clipped = ratio.clamp(1 - recipe.clip, 1 + recipe.clip)
+        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
         policy_loss = -torch.min(ratio * gain, clipped * gain).sum(dim=-1).mean()
         entropy = (log_std + 0.5 + _HALF_LOG_2PI).sum()
 
         value = self.critic(observation)
         value_loss = nn.functional.huber_loss(
-            value, target, reduction="none", delta=recipe.huber_delta
+            value, target, reduction="none", delta=config.huber_delta
         )
-        if recipe.clip_value:
+        if config.clip_value:
             # In the units of their time, as OpenRL does, though the normaliser has moved since.
-            near = old_prediction + (value - old_prediction).clamp(-recipe.clip, recipe.clip)
+            near = old_prediction + (value - old_prediction).clamp(-config.clip, config.clip)
             clipped_loss = nn.functional.huber_loss(
-                near, target, reduction="none", delta=recipe.huber_delta
+                near, target, reduction="none", delta=config.huber_delta
             )
             value_loss = torch.max(value_loss, clipped_loss)
         value_loss = value_loss.mean()
 
-        loss = policy_loss - recipe.entropy * entropy + recipe.value_weight * value_loss
+        loss = policy_loss - config.entropy * entropy + config.value_weight * value_loss
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), recipe.max_grad_norm)
-        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), recipe.max_grad_norm)
+        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm)
+        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm)
         self._optimizer.step()
         with torch.no_grad():
             return {

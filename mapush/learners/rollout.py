@@ -8,22 +8,22 @@ import torch
 
 
 class Rollout:
-    """Fixed storage for `decisions` decisions of every robot; allocated once, on one device.
+    """Fixed storage for so many decisions of every agent; allocated once, on one device.
 
-    All tensors are (decisions, envs, robots, ...).
+    All tensors are (steps, envs, agents, ...).
     """
 
     def __init__(
         self,
-        decisions: int,
+        steps: int,
         envs: int,
-        robots: int,
+        agents: int,
         observation_size: int,
         action_size: int,
         device: torch.device,
     ) -> None:
         def storage(*tail: int) -> torch.Tensor:
-            return torch.zeros(decisions, envs, robots, *tail, device=device)
+            return torch.zeros(steps, envs, agents, *tail, device=device)
 
         self.observation = storage(observation_size)
         self.action = storage(action_size)
@@ -31,27 +31,27 @@ class Rollout:
         self.value = storage()
         self.prediction = storage()  # the same in the critic's own units, as they were then
         self.reward = storage()
-        self.ongoing = storage()
-        self.length = decisions
+        self.not_done = storage()
+        self.length = steps
         self.filled = 0
 
     def advantages(
         self, next_value: torch.Tensor, gamma: float, gae_lambda: float
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Generalised advantage estimates and returns, both (decisions, envs, robots).
+        """Generalised advantage estimates and returns, both (steps, envs, agents).
 
         Schulman et al., arXiv 1506.02438, equation 16. Where an episode was cut by the clock, the
         discounted value of its last state is part of `reward` already.
 
         Args:
-            next_value: (envs, robots) value after the last decision, in rewards' units.
+            next_value: (envs, agents) value after the last decision, in rewards' units.
             gamma: discount per decision.
             gae_lambda: weight of longer estimates.
         """
         advantage = torch.zeros_like(self.reward)
         running = torch.zeros_like(next_value)
         for index in reversed(range(self.length)):
-            after = gamma * self.ongoing[index]
+            after = gamma * self.not_done[index]
             delta = self.reward[index] + after * next_value - self.value[index]
             running = delta + after * gae_lambda * running
             advantage[index] = running

@@ -13,7 +13,7 @@ from typing import Any, List
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.errors import RequestError
 from mapush.files import is_directory, status, storage_errors
-from mapush.runs import record
+from mapush.runs import metrics, record
 from mapush.runs.record import RunRecord
 
 CHECKPOINTS = "checkpoints"
@@ -71,6 +71,11 @@ class RunDirectory:
     def log(self) -> Path:
         """Its log.txt."""
         return self.current / "log.txt"
+
+    @property
+    def metrics(self) -> Path:
+        """Its metrics.jsonl."""
+        return self.current / metrics.FILE_NAME
 
     @property
     def record_path(self) -> Path:

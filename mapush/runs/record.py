@@ -68,6 +68,8 @@ class Interruption:
     """Seconds from the interruption until a process trained again; None while none has."""
     restart: Optional[int] = None
     """Restart count of the interrupted process; None in records of an earlier version."""
+    in_log: bool = True
+    """Whether log.txt has its line, which a process that is killed leaves to the next one."""
 
     @property
     def is_pending(self) -> bool:

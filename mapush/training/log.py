@@ -1,4 +1,4 @@
-"""What a run says while it trains: log.txt, TensorBoard, and a progress bar or plain lines."""
+"""What a run says while it trains: log.txt, metrics.jsonl, TensorBoard, and its progress."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mapush.files import storage_errors
-from mapush.training.events import ScalarWriter, drop_after
-from mapush.training.journal import Journal
+from mapush.runs import metrics
+from mapush.runs.directory import RunDirectory
+from mapush.training.append import AppendFile
+from mapush.training.tensorboard import ScalarWriter, drop_after
 
 _INDENT = " " * 25
 _PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
@@ -45,27 +47,38 @@ def show_any_letter() -> None:
 
 
 class RunLog:
-    """Writes one run's log; a restarted run goes on in the same files.
+    """Writes one run's log; a restarted run appends to the same files.
+
+    Points in metrics.jsonl and in the event files that come after `since` are dropped, since they
+    are about to be written again.
 
     Args:
-        log_file: log.txt, appended to.
-        tensorboard: directory of the event files; None for none.
-        total: environment steps to reach.
-        updates: updates to reach, for the log's counts.
-        since: environment steps done; later points in the event files are dropped, since they are
-            about to be written again.
+        run: The run; its log.txt, metrics.jsonl and tensorboard/ are written.
+        use_tensorboard: Whether the last of these is.
+        total: Environment steps to reach.
+        updates: Updates to reach, for the log's counts.
+        since: Environment steps done.
+        is_evaluated: Whether the evaluation due at `since`, if any, was done before.
     """
 
     def __init__(
-        self, log_file: Path, tensorboard: Optional[Path], total: int, updates: int, since: int = 0
+        self,
+        run: RunDirectory,
+        use_tensorboard: bool,
+        total: int,
+        updates: int,
+        since: int = 0,
+        is_evaluated: bool = True,
     ) -> None:
-        self._journal = Journal(log_file)
-        if _is_torn(log_file):
-            self._journal.append(b"\n")
+        metrics.drop_after(run.metrics, since, is_evaluated)
+        self._text = AppendFile(run.log)
+        if _is_torn(run.log):
+            self._text.append(b"\n")
+        self._metrics = AppendFile(run.metrics)
         self._scalars: Optional[ScalarWriter] = None
-        if tensorboard is not None:
-            drop_after(tensorboard, since)
-            self._scalars = ScalarWriter(tensorboard)
+        if use_tensorboard:
+            drop_after(run.tensorboard, since)
+            self._scalars = ScalarWriter(run.tensorboard)
         self._total = total
         self._updates = updates
         self._next_line = 0.0
@@ -76,15 +89,17 @@ class RunLog:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[speed]}"),
-                TextColumn("{task.fields[success]}"),
+                TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(),
                 console=self._console,
             )
-            self._task = self._bar.add_task(
-                "training", total=total, completed=since, speed="", success=""
-            )
+            self._task = self._bar.add_task("training", total=total, completed=since, figures="")
             self._bar.start()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the storage has refused the last line of log.txt."""
+        return self._text.is_waiting
 
     def say(self, text: str) -> None:
         """One line in log.txt and on the screen."""
@@ -103,31 +118,23 @@ class RunLog:
         self._entry("WARNING", text, {})
         self.show(f"WARNING: {text}")
 
-    def update(self, epoch: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
+    def update(self, update: int, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
         """Log one update.
 
         Args:
-            epoch: updates done.
-            step: environment steps done.
-            groups: scalars by group ("reward", "loss", "train", "speed", ...).
+            update: Updates done.
+            step: Environment steps done.
+            groups: Figures by group ("reward", "loss", "train", "speed", ...) and name.
         """
         flat = {name: value for group in groups.values() for name, value in group.items()}
-        self._entry("INFO", f"Episode: {epoch}/{self._updates}", {"steps": step, **flat})
-        if self._scalars is not None:
-            tags = {
-                f"{group}/{name}": value
-                for group, values in groups.items()
-                for name, value in values.items()
-            }
-            self._scalars.write(tags, step)
-        self._draw(step, flat)
+        self._entry("INFO", f"Episode: {update}/{self._updates}", {"steps": step, **flat})
+        self._point(metrics.UPDATE, update, step, groups)
+        self._draw(step, groups)
 
-    def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
+    def evaluation(self, update: int, step: int, figures: Mapping[str, float]) -> None:
         """Log an evaluation during training."""
-        rate = figures["success_rate"]
-        self.say(f"evaluation at {step:,} steps: success rate {rate:.3f}")
-        if self._scalars is not None:
-            self._scalars.write({f"evaluation/{key}": figures[key] for key in figures}, step)
+        self.say(f"evaluation at {step:,} steps: success rate {figures['success_rate']:.3f}")
+        self._point(metrics.EVALUATION, update, step, {"evaluation": figures})
 
     def close(self) -> None:
         """End the bar and close the files."""
@@ -135,25 +142,36 @@ class RunLog:
             self._bar.stop()
         if self._scalars is not None:
             self._scalars.close()
-        self._journal.close()
+        self._metrics.close()
+        self._text.close()
 
     def _entry(self, level: str, text: str, values: Mapping[str, float]) -> None:
         stamp = datetime.now().strftime("%m/%d/%y %H:%M:%S")
         lines = [f"[{stamp}] {level} {text}"]
         lines += [f"{_INDENT}{name}: {value}" for name, value in values.items()]
-        self._journal.append(("\n".join(lines) + "\n").encode("utf-8"))
+        self._text.append(("\n".join(lines) + "\n").encode("utf-8"))
 
-    def _draw(self, step: int, flat: Dict[str, float]) -> None:
-        speed = f"{flat.get('steps_per_second', 0):,.0f} steps/s"
-        success = f"success {flat.get('success_rate', 0):.3f}"
+    def _point(
+        self, kind: str, update: int, step: int, groups: Mapping[str, Mapping[str, float]]
+    ) -> None:
+        self._metrics.append(metrics.line(kind, step, update, time.time(), groups))
+        if self._scalars is not None:
+            tags: Dict[str, float] = {
+                f"{group}/{name}": value
+                for group, values in groups.items()
+                for name, value in values.items()
+            }
+            self._scalars.write(tags, step)
+
+    def _draw(self, step: int, groups: Mapping[str, Mapping[str, float]]) -> None:
+        done, figures = metrics.progress({"step": step, **groups}, self._total)
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, speed=speed, success=success)
+            self._bar.update(self._task, completed=step, figures=figures)
             return
         now = time.monotonic()
         if now >= self._next_line or step >= self._total:
             self._next_line = now + _PLAIN_SECONDS
-            line = f"{step:>13,} / {self._total:,} steps  {speed}  {success}"
-            self.show(line)
+            self.show(f"{metrics.PROGRESS}{done}  {figures}")
 
 
 def _is_torn(log_file: Path) -> bool:

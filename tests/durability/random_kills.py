@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import re
 import signal
 import subprocess
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ import yaml
 
 from mapush.checkpoint import module
 from mapush.checkpoint.store import CheckpointStore, load_entry
+from mapush.runs import metrics
 from tests.support import PROJECT, differences, only_run, run_train, train_command
 
 ROLLOUT = 400  # environment steps of one update of the small settings
-_STEPS = re.compile(r"^ +steps: (\d+)$", re.MULTILINE)
 
 
 @dataclass
@@ -94,7 +93,7 @@ def kill_until_done(
         tally.lost.append(f"{root}: ends otherwise: {differences(state, expected)[:3]}")
     noted = yaml.safe_load((found[0] / "run.yaml").read_bytes())["interruptions"]
     for note in noted:
-        # What the log tells, and at the most one rollout in hand, of which no file tells.
+        # What the metrics tell, and at the most one rollout in hand, of which no file tells.
         tally.worst = max(tally.worst, note["steps_lost"] + ROLLOUT)
     return tally
 
@@ -118,15 +117,14 @@ def _wait_for_its_run(process: subprocess.Popen) -> None:
 
 
 def _judge_kill(root: Path, tally: Tally) -> None:
-    """Every checkpoint that a listing shows is whole, and none is missing that the log implies."""
+    """Every checkpoint listed is whole, and none is missing that the metrics imply."""
     for checkpoints in (*root.glob("log/MQE/*/*/checkpoints"), *root.glob("results/*/checkpoints")):
         tally.in_training += 1
         entries = CheckpointStore(checkpoints).entries()
         for entry in entries[-2:]:
             module.load(entry.module)
             load_entry(entry)
-        log = checkpoints.with_name("log.txt")
-        logged = [int(step) for step in _STEPS.findall(log.read_text())] if log.exists() else []
+        recorded = metrics.last_step(checkpoints.with_name(metrics.FILE_NAME))
         newest = entries[-1].step if entries else 0
-        if logged and logged[-1] - newest > ROLLOUT:
-            tally.lost.append(f"{root}: {logged[-1]:,} steps were logged and {newest:,} are saved")
+        if recorded - newest > ROLLOUT:
+            tally.lost.append(f"{root}: {recorded:,} steps are recorded and {newest:,} are saved")

@@ -28,8 +28,8 @@ from mapush.runs.listing import find_by_job, runs
 from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
 from mapush.training.interruption import SignalFlag
-from mapush.training.plan import Request
-from mapush.training.run import train
+from mapush.training.request import Request
+from mapush.training.trainer import train
 from tests.durability.injection import CALLS, DEFECT, LOOKS, Operation, Outcome
 from tests.support import SMALL, differences
 
@@ -317,7 +317,7 @@ class Finish(Scenario):
 
     def make(self, root: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mapush.training.session.finish", _stopped)
+            patch.setattr("mapush.training.standing.finish", _stopped)
             patch.setenv("MAPUSH_JOB_ID", JOB)
             with contextlib.suppress(LostRunError):
                 train_main(self.command(root))

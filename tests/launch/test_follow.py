@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import types
+from datetime import datetime
 from pathlib import Path
 from typing import Callable, List, Sequence, Tuple
 
@@ -18,6 +19,11 @@ from mapush.launch.follow import wait
 from mapush.launch.jobs import LOCK, JobFolder
 from mapush.launch.node.folder import Outcome
 from mapush.launch.notice import ended
+from mapush.runs import metrics
+from mapush.runs.directory import RunDirectory
+from mapush.runs.finish import finish
+from mapush.runs.naming import reserve
+from mapush.runs.owner import Owner
 from mapush.training.log import RunLog
 
 DONE = Outcome(0, "the trainer is done", "")
@@ -104,35 +110,87 @@ def test_results_are_told_once_and_the_last_words_before_the_end(
     ]
 
 
-def test_progress_is_printed_every_ten_seconds_and_at_the_end(clock: Clock, tmp_path: Path) -> None:
+LINE = "{:>13,} / 5,000 steps  1,308 steps/s  success 0.410"
+FIGURES = {"speed": {"steps_per_second": 1308.0}, "train": {"success_rate": 0.41}}
+
+
+@pytest.fixture(name="run")
+def run_of_the_job(tmp_path: Path) -> RunDirectory:
+    """A run of 5,000 steps that a trainer has begun."""
+    fields = {"settings": {"train_timesteps": 5000}}
+    return reserve(tmp_path, "cuboid", "go1push_mid", datetime.now(), Owner.current(JOB), fields)
+
+
+def record_update(run: RunDirectory, step: int) -> None:
+    with run.metrics.open("ab") as file:
+        file.write(metrics.line(metrics.UPDATE, step, step // 500, 0.0, FIGURES))
+
+
+def test_progress_is_printed_every_ten_seconds_and_at_the_end(
+    clock: Clock, tmp_path: Path, run: RunDirectory
+) -> None:
     place = sent_job(tmp_path)
-    line = "{:>13,} / 5,000 steps  1,308 steps/s  success 0.410"
+    place.run_link.symlink_to(run.results)
     for number in range(1, 11):
-        clock.at(4 * number, lambda n=number: say(place, line.format(500 * n)))
-    clock.at(41, lambda: say(place, "5,000 steps are reached"))
+        clock.at(4 * number, lambda n=number: record_update(run, 500 * n))
+        clock.at(4 * number, lambda n=number: say(place, metrics.PROGRESS + LINE.format(500 * n)))
+    clock.at(40, lambda: say(place, "5,000 steps are reached"))
     clock.at(42, lambda: place.write_outcome(DONE))
     _, lines = follow_to_the_end(place)
-    steps = (500, 2_000, 3_500, 5_000)
-    assert lines == [*map(line.format, steps), "5,000 steps are reached"]
+    shown = [LINE.format(steps) for steps in (500, 2_000, 3_500, 5_000)]
+    assert lines == [f"results   {run.results}", *shown, "5,000 steps are reached"]
 
 
-def test_of_what_an_earlier_submission_said_of_its_progress_only_the_last_is_shown(
-    clock: Clock, tmp_path: Path
+def test_of_the_updates_before_only_the_last_is_shown_also_where_the_run_is_finished(
+    clock: Clock, tmp_path: Path, run: RunDirectory
 ) -> None:
     place = sent_job(tmp_path)
-    say(place, " 100 / 900 steps  3 steps/s", "it stopped", " 500 / 900 steps  3 steps/s")
+    place.run_link.symlink_to(run.results)
+    for step in (500, 1_000):
+        record_update(run, step)
+    with run.metrics.open("ab") as file:
+        file.write(metrics.line(metrics.EVALUATION, 1_000, 2, 0.0, {}) + b'{"kind": "upd')
+    finish(run)
     clock.at(1, lambda: place.write_outcome(DONE))
     _, lines = follow_to_the_end(place)
-    assert lines == ["it stopped", " 500 / 900 steps  3 steps/s"]
+    assert lines == [f"results   {run.results}", LINE.format(1_000)]
 
 
-def test_what_the_trainer_says_without_a_terminal_moves_the_bar(
-    clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_is_resumed_is_shown_from_where_it_resumes(
+    clock: Clock, tmp_path: Path, run: RunDirectory
 ) -> None:
     place = sent_job(tmp_path)
-    log = RunLog(tmp_path / "log.txt", None, total=1_000_000, updates=5)
+    place.run_link.symlink_to(run.results)
+    clock.at(1, lambda: record_update(run, 2_000))
+    clock.at(12, lambda: metrics.drop_after(run.metrics, 500))
+    clock.at(13, lambda: record_update(run, 1_000))
+    clock.at(14, lambda: place.write_outcome(DONE))
+    _, lines = follow_to_the_end(place)
+    assert lines[1:] == [LINE.format(2_000), LINE.format(1_000)]
+
+
+@pytest.mark.parametrize("damage", ["run.yaml", "metrics.jsonl"])
+def test_a_record_that_cannot_be_read_ends_no_waiting(
+    damage: str, clock: Clock, tmp_path: Path, run: RunDirectory
+) -> None:
+    place = sent_job(tmp_path)
+    place.run_link.symlink_to(run.results)
+    record_update(run, 500)
+    for directory in (run.live, run.results):
+        (directory / damage).write_bytes(b"\xff{}")
+    clock.at(2, lambda: place.write_outcome(DONE))
+    (outcome,), lines = follow_to_the_end(place)
+    assert (outcome, lines) == (DONE, [f"results   {run.results}"])
+
+
+def test_what_the_trainer_records_moves_the_bar(
+    clock: Clock, tmp_path: Path, run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = sent_job(tmp_path)
+    place.run_link.symlink_to(run.results)
+    log = RunLog(run, False, total=5000, updates=5)
     log.say("a [bold]line[/bold]")
-    log.update(4, 800_000, {"speed": {"steps_per_second": 41_000, "success_rate": 0.41}})
+    log.update(4, 4_000, FIGURES)
     log.close()
     place.output.write_text(capsys.readouterr().out)
     clock.at(5, lambda: place.write_outcome(DONE))
@@ -140,15 +198,15 @@ def test_what_the_trainer_says_without_a_terminal_moves_the_bar(
     clock.at(3, lambda: seen.append(place.output.read_text()))
     _, lines = follow_to_the_end(place, terminal=True)
     shown = "\n".join(lines)
-    assert "800,000 / 1,000,000 steps" in seen[0]
-    assert "800,000 / 1,000,000 steps" not in shown  # the bar says it
+    assert "4,000 / 5,000 steps" in seen[0]
+    assert "4,000 / 5,000 steps" not in shown  # the bar says it
     assert "a [bold]line[/bold]" in shown  # no markup of ours
     assert "training" in lines[-2]
     assert "80%" in lines[-2]
     assert "the trainer is done" in lines[-2]
 
 
-PROGRESS = " 400 / 900 steps  1,308 steps/s  success 0.000"
+PROGRESS = "progress"
 
 
 @pytest.mark.parametrize(
@@ -158,8 +216,8 @@ PROGRESS = " 400 / 900 steps  1,308 steps/s  success 0.000"
         (("queued (Priority)",), "queued (Priority)"),
         (("running",), "running"),
         ((PROGRESS, "queued (BeginTime)"), "queued (BeginTime)"),
-        ((PROGRESS, "queued (BeginTime)", "running"), "1,308 steps/s  success 0.000"),
-        (("queued (BeginTime)", PROGRESS), "1,308 steps/s  success 0.000"),
+        ((PROGRESS, "queued (BeginTime)", "running"), "1,308 steps/s  success 0.410"),
+        (("queued (BeginTime)", PROGRESS), "1,308 steps/s  success 0.410"),
     ],
 )
 def test_the_bar_says_how_slurm_has_the_job_unless_it_runs(
@@ -170,7 +228,7 @@ def test_the_bar_says_how_slurm_has_the_job_unless_it_runs(
     with Display(console, {JOB: "cuboid"}) as bars:
         for event in events:
             if event == PROGRESS:
-                bars.said(JOB, [event])
+                bars.progress(JOB, {"step": 400, **FIGURES}, 900)
             else:
                 bars.status(JOB, event)
     assert shown in out.getvalue().splitlines()[-2]
@@ -296,22 +354,24 @@ def test_slurm_is_asked_one_question_for_all_jobs_and_seldom(
 
 
 def test_several_jobs_are_told_apart_by_experiment_and_seed(
-    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path
+    cluster: MadeUpSlurm, clock: Clock, tmp_path: Path, run: RunDirectory
 ) -> None:
     places = [
         sent_job(tmp_path, "--seed", seed, slurm_id=f"{ID}_{seed}", job_id=f"{JOB}_{seed}")
         for seed in "12"
     ]
     cluster.queue(*(queued(slurm_id=f"{ID}_{seed}") for seed in "12"))
+    record_update(run, 500)
     for place in places:
-        say(place, f"{place.job_id} speaks", " 10 / 20 steps  1 steps/s")
+        say(place, f"{place.job_id} speaks")
+        place.run_link.symlink_to(run.results)
     clock.at(5, lambda: places[1].write_outcome(Outcome(2, "the trainer refused the request", "")))
     clock.at(9, lambda: places[0].write_outcome(DONE))
     outcomes, lines = follow_to_the_end(*places)
     assert [outcome.exit_code for outcome in outcomes] == [0, 2]
     for seed in "12":
         assert f"cuboid seed {seed}: {JOB}_{seed} speaks" in lines
-        assert f"cuboid seed {seed}:  10 / 20 steps  1 steps/s" in lines
+        assert f"cuboid seed {seed}: {LINE.format(500)}" in lines
 
 
 def test_a_local_job_whose_process_is_gone_or_never_came_is_noticed(

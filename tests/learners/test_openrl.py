@@ -41,14 +41,16 @@ def learner(kind: type, seed: int = 1, **changes: object) -> Any:
 def roll(agent: Learner, seed: int = 0, progress: float = 0.3) -> Dict[str, float]:
     """One rollout in which episodes end in both ways, and the update that follows."""
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(agent.decisions):
+    for _ in range(agent.rollout_steps):
         observation = torch.randn(ENVS, ROBOTS, SIZE, generator=generator)
         reward = 3.0 - (agent.act(observation)[..., 0] - 1.0) ** 2
         chance = torch.rand(ENVS, generator=generator)
         terminated, truncated = chance < 0.05, (chance > 0.05) & (chance < 0.15)
-        agent.record(reward, terminated, truncated, observation + 0.1)
+        agent.step(reward, terminated, truncated, observation + 0.1)
     observation = torch.randn(ENVS, ROBOTS, SIZE, generator=generator)
-    return agent.update(observation, progress, lambda: None)
+    losses = agent.update(observation, progress, lambda: False)
+    assert losses is not None
+    return losses
 
 
 def distance(first: Learner, second: Learner) -> float:
@@ -169,17 +171,21 @@ def test_its_deterministic_policy_is_that_of_its_checkpoint() -> None:
     assert torch.allclose(agent.policy(observation), actor(observation), atol=1e-6)
 
 
-def test_an_update_stops_where_the_check_raises() -> None:
+@pytest.mark.parametrize("asked", [1, 3])
+def test_an_update_that_is_stopped_ends_between_gradient_steps_and_raises_nothing(
+    asked: int,
+) -> None:
     agent, calls = learner(OpenRLLearner), []
+    before = {name: value.clone() for name, value in agent.state_dict()["actor_network"].items()}
 
-    def check() -> None:
+    def should_stop() -> bool:
         calls.append(None)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        return len(calls) == asked
 
-    with pytest.raises(KeyboardInterrupt):
-        agent.update(torch.zeros(ENVS, ROBOTS, SIZE), 0.0, check)
-    assert len(calls) == 3
+    assert agent.update(torch.zeros(ENVS, ROBOTS, SIZE), 0.0, should_stop) is None
+    assert len(calls) == asked
+    after = dict(agent.state_dict()["actor_network"])
+    assert bool(differences(after, before)) == (asked > 1)
 
 
 def test_the_learning_rate_falls_with_progress_to_its_end() -> None:

@@ -22,12 +22,14 @@ def learner(name: str = "default", seed: int = 1, **changes: object) -> PPOLearn
 def roll(agent: PPOLearner, generator: torch.Generator) -> Dict[str, float]:
     """One rollout of a bandit: the reward is higher the nearer the first action is to 1."""
     nobody = torch.zeros(ENVS, dtype=torch.bool)
-    for _ in range(agent.decisions):
+    for _ in range(agent.rollout_steps):
         observation = torch.randn(ENVS, ROBOTS, SIZE, generator=generator)
         action = agent.act(observation)
         reward = -((action[..., 0] - 1.0) ** 2)
-        agent.record(reward, ~nobody, nobody, observation)
-    return agent.update(observation, 0.0, lambda: None)
+        agent.step(reward, ~nobody, nobody, observation)
+    losses = agent.update(observation, 0.0, lambda: False)
+    assert losses is not None
+    return losses
 
 
 @pytest.mark.slow
@@ -73,32 +75,35 @@ def test_a_cut_episode_is_worth_its_last_states_value_and_a_finished_one_is_not(
     cut[0] = True
     reward = torch.ones(ENVS, ROBOTS)
     value = agent.normalizer.denormalize(agent.critic(observation)).detach()
-    agent.record(reward, ~cut, cut, observation)
+    agent.step(reward, ~cut, cut, observation)
     stored = agent._rollout.reward[0]
-    assert torch.allclose(stored[0], 1.0 + agent.recipe.gamma * value[0])
+    assert torch.allclose(stored[0], 1.0 + agent.config.gamma * value[0])
     assert torch.equal(stored[1:], reward[1:])
-    assert agent._rollout.ongoing.sum() == 0
+    assert agent._rollout.not_done.sum() == 0
 
 
-def test_an_update_stops_where_the_check_raises() -> None:
+@pytest.mark.parametrize("asked", [1, 3])
+def test_an_update_that_is_stopped_ends_between_gradient_steps_and_raises_nothing(
+    asked: int,
+) -> None:
     agent, calls = learner(), []
+    before = {name: value.clone() for name, value in agent.state_dict()["actor_network"].items()}
 
-    def check() -> None:
+    def should_stop() -> bool:
         calls.append(None)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        return len(calls) == asked
 
-    observation = torch.zeros(ENVS, ROBOTS, SIZE)
-    with pytest.raises(KeyboardInterrupt):
-        agent.update(observation, 0.0, check)
-    assert len(calls) == 3
+    assert agent.update(torch.zeros(ENVS, ROBOTS, SIZE), 0.0, should_stop) is None
+    assert len(calls) == asked
+    after = dict(agent.state_dict()["actor_network"])
+    assert bool(differences(after, before)) == (asked > 1)
 
 
 def test_the_learning_rate_falls_with_progress_to_its_end() -> None:
     agent = learner(learning_rate=1e-3, learning_rate_end=0.1)
     observation = torch.zeros(ENVS, ROBOTS, SIZE)
     rates = [
-        agent.update(observation, progress, lambda: None)["learning_rate"]
+        agent.update(observation, progress, lambda: False)["learning_rate"]
         for progress in (0.0, 0.5, 1.0, 2.0)
     ]
     assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4, 1e-4])

@@ -9,16 +9,16 @@ from mapush.learners.rollout import Rollout
 CPU = torch.device("cpu")
 
 
-def filled(reward: list, value: list, ongoing: list) -> Rollout:
+def filled(reward: list, value: list, not_done: list) -> Rollout:
     rollout = Rollout(len(reward), 1, 1, 2, 3, CPU)
     rollout.reward[:, 0, 0] = torch.tensor(reward)
     rollout.value[:, 0, 0] = torch.tensor(value)
-    rollout.ongoing[:, 0, 0] = torch.tensor(ongoing)
+    rollout.not_done[:, 0, 0] = torch.tensor(not_done)
     return rollout
 
 
 @pytest.mark.parametrize(
-    ("reward", "value", "ongoing", "next_value", "expected"),
+    ("reward", "value", "not_done", "next_value", "expected"),
     [
         # delta = r + 0.5 V' - V; advantage = delta + 0.5 * 0.5 * the next one
         ([1.0, 2.0], [0.0, 1.0], [1.0, 1.0], 4.0, [1.5 + 0.25 * 3.0, 3.0]),
@@ -28,9 +28,9 @@ def filled(reward: list, value: list, ongoing: list) -> Rollout:
     ],
 )
 def test_advantages_are_those_worked_out_by_hand(
-    reward: list, value: list, ongoing: list, next_value: float, expected: list
+    reward: list, value: list, not_done: list, next_value: float, expected: list
 ) -> None:
-    rollout = filled(reward, value, ongoing)
+    rollout = filled(reward, value, not_done)
     advantage, returns = rollout.advantages(torch.tensor([[next_value]]), 0.5, 0.5)
     assert advantage.flatten().tolist() == pytest.approx(expected)
     assert torch.equal(returns, advantage + rollout.value)

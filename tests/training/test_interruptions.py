@@ -20,8 +20,8 @@ from mapush.environment.vector import PushEnvironment
 from mapush.errors import StorageError
 from mapush.runs.directory import RunDirectory
 from mapush.train import main
-from mapush.training import run as run_module
-from mapush.training.loop import TrainingLoop
+from mapush.training import trainer as trainer_module
+from mapush.training.trainer import Trainer
 from tests.support import PROJECT, SMALL, only_run
 
 # 400 steps per update; checkpoints at 400 and at the end, so that there is something to lose.
@@ -189,8 +189,8 @@ def test_for_a_process_that_was_killed_the_next_one_writes_the_line(
 @pytest.mark.parametrize(
     ("owner", "method"),
     [
-        pytest.param("mapush.training.loop.TrainingLoop", "run", id="after-the-line"),
-        pytest.param("mapush.training.journal.Journal", "__init__", id="before-the-line"),
+        pytest.param("mapush.training.trainer.Trainer", "_fit", id="after-the-line"),
+        pytest.param("mapush.training.append.AppendFile", "__init__", id="before-the-line"),
     ],
 )
 def test_a_resume_that_is_killed_before_it_trains_brings_no_line_twice(
@@ -244,7 +244,7 @@ def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
 def test_a_resume_that_is_stopped_before_it_trains_is_not_said_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner, method, call in ((PushEnvironment, "step", 6), (TrainingLoop, "run", 1)):
+    for owner, method, call in ((PushEnvironment, "step", 6), (Trainer, "_fit", 1)):
         with monkeypatch.context() as patch:
             signal_before(patch, owner, method, call, terminate)
             assert train(tmp_path) == 75
@@ -272,7 +272,7 @@ def test_a_fault_of_the_storage_in_training_is_to_be_tried_again(
         raise fault
 
     with monkeypatch.context() as patch:
-        signal_before(patch, TrainingLoop, "_finish_boundary", 4, fail)
+        signal_before(patch, Trainer, "_finish_boundary", 4, fail)
         with pytest.raises(StorageError) as caught:
             train(tmp_path)
     assert caught.value.exit_code == 1
@@ -298,7 +298,7 @@ def test_before_training_has_begun_the_first_start_of_a_job_is_refused(
         raise StorageError("/somewhere: cannot be written")
 
     on(monkeypatch, "n3", restart)
-    monkeypatch.setattr(run_module, "reserve", fail)
+    monkeypatch.setattr(trainer_module, "reserve", fail)
     with pytest.raises(StorageError) as caught:
         train(tmp_path)
     assert caught.value.exit_code == code

@@ -270,7 +270,7 @@ def test_a_run_that_was_only_not_moved_home_yet_is_moved_and_not_called_what_it_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("mapush.training.session.finish", lambda *_: None)
+        patch.setattr("mapush.training.standing.finish", lambda *_: None)
         assert train(tmp_path) == 0
     (run,) = runs(tmp_path)
     run.update(status=record.FINISHING)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Mapping
 
 from mapush.files import make_directory, storage_errors
-from mapush.training.journal import Journal
+from mapush.training.append import AppendFile
 
 PATTERN = "events.out.tfevents.*"
 _HEADER = struct.Struct("<QI")  # length of the record and its masked CRC
@@ -32,7 +32,7 @@ class ScalarWriter:
         make_directory(directory)
         begun = time.time()
         name = f"events.out.tfevents.{begun:.6f}.{socket.gethostname()}.{os.getpid()}.0"
-        self._journal = Journal(directory / name)
+        self._file = AppendFile(directory / name)
         self._append(wall_time=begun, file_version="brain.Event:2")
 
     def write(self, scalars: Mapping[str, float], step: int) -> None:
@@ -42,7 +42,7 @@ class ScalarWriter:
 
     def close(self) -> None:
         """Close the file."""
-        self._journal.close()
+        self._file.close()
 
     def _append(self, **fields: Any) -> None:  # noqa: ANN401
         from tensorboard.compat.proto.event_pb2 import (
@@ -52,7 +52,7 @@ class ScalarWriter:
 
         record = io.BytesIO()
         RecordWriter(record).write(Event(**fields).SerializeToString())
-        self._journal.append(record.getvalue())
+        self._file.append(record.getvalue())
 
 
 def drop_after(directory: Path, step: int) -> None:

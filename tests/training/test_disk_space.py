@@ -6,7 +6,7 @@ import pytest
 
 from mapush.checkpoint.retention import DEFAULT, parse
 from mapush.errors import StorageError
-from mapush.training.space import Space, estimate, require
+from mapush.training.disk_space import Space, estimate, require
 
 MB = 1_000_000
 

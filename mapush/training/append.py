@@ -1,4 +1,4 @@
-"""An append-only file that never holds half an entry and waits where the disk refuses one."""
+"""A file of whole entries, appended to, which waits where the disk refuses one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mapush.files import storage_errors
 _MOST_WAITING = 16_000_000  # bytes kept in memory for a disk that may take them again
 
 
-class Journal:
+class AppendFile:
     """Appends whole entries to a file, each by one write to the operating system.
 
     An entry that the storage refuses is cut off again, kept, and written before the next one.

@@ -10,17 +10,17 @@ from typing import Optional, Tuple
 
 import pytest
 
+from mapush.runs import metrics
 from mapush.runs.directory import RunDirectory
 from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
 from mapush.runs.record import Interruption
-from mapush.training.ledger import (
-    going_on_line,
+from mapush.training.interruption import (
     interrupted_line,
     interruption,
+    resumed_line,
+    silent_end,
     trained_again,
-    unspoken,
-    unwritten,
 )
 
 START = datetime(2025, 10, 28, 18, 7, 58)
@@ -43,9 +43,9 @@ def run(tmp_path: Path) -> RunDirectory:
     return reserve(tmp_path, "cuboid", "go1push_mid", START, OWNER)
 
 
-def logged(run: RunDirectory, text: str, seconds: float) -> None:
-    run.log.write_text(text)
-    os.utime(run.log, (BEGUN + seconds, BEGUN + seconds))
+def logged(run: RunDirectory, text: bytes, seconds: float) -> None:
+    run.metrics.write_bytes(text)
+    os.utime(run.metrics, (BEGUN + seconds, BEGUN + seconds))
 
 
 def saved(run: RunDirectory, step: int, seconds: float) -> None:
@@ -54,51 +54,52 @@ def saved(run: RunDirectory, step: int, seconds: float) -> None:
     os.utime(place, (BEGUN + seconds, BEGUN + seconds))
 
 
-def update(step: int) -> str:
-    return f"[10/28/25 18:08:00] INFO Episode: 1/9\n{' ' * 25}steps: {step}\n"
+def update(step: int) -> bytes:
+    return metrics.line(metrics.UPDATE, step, step // 400, BEGUN, {})
 
 
 def test_a_killed_process_lost_what_it_logged_after_the_checkpoint(run: RunDirectory) -> None:
     saved(run, 400, 10)
     logged(run, update(400) + update(800) + update(1200), 14.5)
-    found = unspoken(run, run.read(), 400)
-    assert found == Interruption(at(14.5), "killed", 400, 800, 4.5, "n3", None, 2)
+    found = silent_end(run, run.read(), 400)
+    assert found == Interruption(at(14.5), "killed", 400, 800, 4.5, "n3", None, 2, in_log=False)
 
 
 def test_its_last_heartbeat_tells_how_long_it_lived(run: RunDirectory) -> None:
     saved(run, 400, 10)
     logged(run, update(400), 10)
-    found = unspoken(run, run.read(), 400, heartbeat=BEGUN + 42)
+    found = silent_end(run, run.read(), 400, heartbeat=BEGUN + 42)
     assert (found.time, found.steps_lost, found.seconds_lost) == (at(42), 0, 32.0)
 
 
 def test_without_a_checkpoint_everything_since_the_start_is_lost(run: RunDirectory) -> None:
     logged(run, update(400) + update(800), 6)
-    found = unspoken(run, run.read(), 0)
+    found = silent_end(run, run.read(), 0)
     assert (found.step, found.steps_lost, found.seconds_lost) == (0, 800, 6.0)
 
 
 def test_steps_of_a_process_before_are_not_lost_again(run: RunDirectory) -> None:
     saved(run, 400, 10)
     before = note(20, away=10.0)
-    going_on = f"[10/28/25 18:08:00] INFO {going_on_line(OWNER, 400, 10.0)}\n"
-    logged(run, update(800) + update(1200) + going_on, 31)
-    found = unspoken(run, run.update(interruptions=(before,)), 400)
+    logged(run, update(400) + update(800) + update(1200), 20)
+    metrics.drop_after(run.metrics, 400)  # as a process does that resumes
+    os.utime(run.metrics, (BEGUN + 31, BEGUN + 31))
+    found = silent_end(run, run.update(interruptions=(before,)), 400)
     assert (found.steps_lost, found.seconds_lost) == (0, 1.0)
-    logged(run, update(800) + update(1200) + going_on + update(800), 33)
-    found = unspoken(run, run.read(), 400)
+    logged(run, update(400) + update(800), 33)
+    found = silent_end(run, run.read(), 400)
     assert (found.steps_lost, found.seconds_lost) == (400, 3.0)
 
 
 def test_a_process_that_was_killed_before_it_trained_has_lost_nothing(run: RunDirectory) -> None:
     saved(run, 400, 10)
     logged(run, update(800) + update(1200), 31)
-    found = unspoken(run, run.update(interruptions=(note(20),)), 400)
+    found = silent_end(run, run.update(interruptions=(note(20),)), 400)
     assert (found.steps_lost, found.seconds_lost) == (0, 0.0)
 
 
 def test_a_run_without_any_file_is_interrupted_now(run: RunDirectory) -> None:
-    found = unspoken(run, run.read(), 0)
+    found = silent_end(run, run.read(), 0)
     age = datetime.now().astimezone() - datetime.fromisoformat(found.time)
     assert 0 <= age.total_seconds() < 60
     assert (found.steps_lost, found.host) == (0, "n3")
@@ -108,13 +109,13 @@ def test_a_run_without_any_file_is_interrupted_now(run: RunDirectory) -> None:
 def test_a_time_that_is_none_stops_nothing(run: RunDirectory, text: str) -> None:
     logged(run, update(400), 5)
     damaged = run.update(interruptions=(note(time=text, seconds_away=1.0),))
-    assert unspoken(run, damaged, 400).signal == "killed"
+    assert silent_end(run, damaged, 400).signal == "killed"
     assert trained_again((note(time=text),), BEGUN)[0].seconds_away is not None
 
 
 def test_a_signal_s_moment_is_kept_in_milliseconds() -> None:
     found = interruption(OWNER, "SIGUSR2", BEGUN + 1.2344, 400, 80, 0.12345)
-    assert found == Interruption(at(1.234), "SIGUSR2", 400, 80, 0.123, "n3", None, 2)
+    assert found == Interruption(at(1.234), "SIGUSR2", 400, 80, 0.123, "n3", None, 2, in_log=False)
 
 
 @pytest.mark.parametrize(
@@ -149,16 +150,5 @@ def test_an_interruption_is_one_line_with_all_its_figures() -> None:
 )
 def test_going_on_is_one_line(slurm_job: str, away: Optional[float], end: str) -> None:
     owner = dataclasses.replace(OWNER, slurm_job_id=slurm_job)
-    line = going_on_line(owner, 40_000, away)
+    line = resumed_line(owner, 40_000, away)
     assert line == f"going on: 40,000 steps done, node n3, restart 2{end}"
-
-
-def test_only_lines_that_no_process_has_written_are_missing(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    notes = (note(1, away=1.0), note(2), note(3), note(4, restart=None))
-    second, third = (interrupted_line(each) for each in notes[1:3])
-    assert unwritten(log, notes) == [second, third]
-    log.write_text(f"{update(400)}[10/28/25 18:08:00] INFO {second}\n")
-    assert unwritten(log, notes) == [third]
-    log.write_text(f"[10/28/25 18:08:00] INFO {third}\n[10/28/25 18:08:00] INFO {second[:-3]}")
-    assert unwritten(log, notes) == [second]

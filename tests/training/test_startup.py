@@ -21,9 +21,8 @@ from mapush.runs.listing import open_run
 from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
 from mapush.train import main
-from mapush.training import claim as claim_module
-from mapush.training.claim import claim, link, refuse_many_tasks
-from mapush.training.plan import this_process
+from mapush.training import startup
+from mapush.training.startup import link_for_launcher, refuse_many_tasks, wait_for_lease
 from tests.support import PROJECT, SMALL, only_run
 
 QUICK = [*SMALL, *"--train_timesteps 800 --eval_freq 0 --final_envs 0".split()]
@@ -43,6 +42,10 @@ def silence(run: RunDirectory) -> None:
 
 def nothing() -> None:
     pass
+
+
+def never() -> bool:
+    return False
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def at_each_pause(patch: pytest.MonkeyPatch, act: object) -> List[float]:
         pauses.append(seconds)
         act()
 
-    patch.setattr(claim_module.time, "sleep", sleep)
+    patch.setattr(startup.time, "sleep", sleep)
     return pauses
 
 
@@ -125,7 +128,7 @@ def test_a_restart_count_that_is_none_is_refused(
 ) -> None:
     monkeypatch.setenv(name, "often")
     with pytest.raises(RequestError, match=f"{name}='often'"):
-        this_process()
+        Owner.current()
 
 
 def test_the_launchers_link_leads_to_the_results_from_the_start_on(
@@ -173,7 +176,7 @@ def test_a_link_that_cannot_be_made_is_a_warning(
     (tmp_path / "file").touch()
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr(os, "environ", {"MAPUSH_RUN_LINK": f"{tmp_path}/{text}"})
-    link(run)
+    link_for_launcher(run)
     (warning,) = caplog.messages
     assert "MAPUSH_RUN_LINK" in warning
     assert sorted(tmp_path.iterdir()) == before
@@ -185,7 +188,8 @@ def test_an_earlier_process_of_the_same_job_is_waited_for_until_it_is_silent(
     monkeypatch.setenv("MAPUSH_JOB_ID", "one")
     acquire(run, elsewhere("one"))
     pauses = at_each_pause(monkeypatch, lambda: len(pauses) == 3 and silence(run))
-    ownership = claim(run, Owner.current("one"), nothing, said.append)
+    ownership = wait_for_lease(run, Owner.current("one"), never, said.append)
+    assert ownership is not None
     ownership.check()
     assert len(pauses) == 3
     (line,) = said
@@ -214,7 +218,7 @@ def test_a_foreign_process_is_not_waited_for(
     acquire(run, elsewhere(present))
     pauses = at_each_pause(monkeypatch, nothing)
     with pytest.raises(OwnershipError):
-        claim(run, Owner.current(mine), nothing, said.append)
+        wait_for_lease(run, Owner.current(mine), never, said.append)
     assert said == pauses == []
 
 
@@ -224,7 +228,7 @@ def test_one_that_goes_on_giving_heartbeats_is_waited_for_no_longer_than_announc
     monkeypatch.setenv("MAPUSH_JOB_ID", "one")
     acquire(run, elsewhere("one"))
     clock = [100.0]
-    monkeypatch.setattr(claim_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(startup.time, "monotonic", lambda: clock[0])
     lease = run.live / ".lease" / "000001"
 
     def pass_ten_seconds() -> None:
@@ -233,7 +237,7 @@ def test_one_that_goes_on_giving_heartbeats_is_waited_for_no_longer_than_announc
 
     pauses = at_each_pause(monkeypatch, pass_ten_seconds)
     with pytest.raises(OwnershipError, match="4711"):
-        claim(run, Owner.current("one"), nothing, said.append)
+        wait_for_lease(run, Owner.current("one"), never, said.append)
     assert (len(pauses), len(said)) == (7, 1)
 
 
@@ -294,18 +298,18 @@ def test_a_real_pause_lets_signals_through_within_a_second(
     stopped: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: List[float] = []
-    say = claim_module.claim
+    waiting = startup.wait_for_lease
 
     def claiming(*arguments: object) -> object:
-        run, owner, check, _ = arguments
+        run, owner, should_stop, _ = arguments
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         begun.append(time.monotonic())
-        return say(run, owner, check, nothing_said)
+        return waiting(run, owner, should_stop, nothing_said)
 
     def nothing_said(_: str) -> None:
         pass
 
-    monkeypatch.setattr("mapush.training.run.claim", claiming)
+    monkeypatch.setattr(startup, "wait_for_lease", claiming)
     previous = signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     try:
         assert main([*QUICK, "--root", str(stopped.root)]) == 75

@@ -1,21 +1,83 @@
-"""What a request means for a run that is there already: nothing more to do, or another run."""
+"""What was asked for: which run is meant, and what is refused of one that is there already."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from typing import Any, Dict, List, Mapping, Tuple
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mapush.arguments import command_line
-from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import RequestError
+from mapush.files import is_directory
 from mapush.learners.config import build_ppo
 from mapush.runs.directory import RunDirectory
-from mapush.tasks.change import load_changed_task, read_changes, value_of, written
-from mapush.training.options import PATHS
-from mapush.training.plan import Request
+from mapush.runs.listing import open_run, runs_of_job
+from mapush.runs.owner import JOB_ID, Owner, job_environment
+from mapush.runs.record import COMPLETE, RunRecord
+from mapush.tasks.change import SET, load_changed_task, read_changes, value_of, written
+from mapush.training.config import without_defaults
+from mapush.training.options import PATHS, Asked
 
 _SET = "set "  # before the path of a task's value, beside the options by their names
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for.
+
+    Attributes:
+        root: holds `log/` and `results/`.
+        asked: values that were given; the rest have defaults.
+        checkpoint: a `module.pt` to start a new run from.
+        run: a run to resume.
+        use_tensorboard: whether scalars are written.
+        command: for the record.
+    """
+
+    root: Path
+    asked: Asked = field(default_factory=Asked)
+    checkpoint: Optional[Path] = None
+    run: Optional[str] = None
+    use_tensorboard: bool = True
+    command: Tuple[str, ...] = ()
+
+    def as_dict(self) -> Dict[str, Any]:
+        """What was asked for that shapes the result, as plain values for run.yaml."""
+        asked = {**self.asked.options, **self.asked.changes}
+        if self.asked.sets:
+            asked[SET] = dict(sorted(self.asked.sets.items()))
+        if self.checkpoint is not None:
+            asked["checkpoint"] = str(self.checkpoint.absolute())
+        return asked
+
+
+def find_run(request: Request, owner: Owner) -> Optional[RunDirectory]:
+    """The run to resume: the one that was named, else the one this job has begun at this request.
+
+    A job may begin several runs, one after the other, and another request is another run. The
+    same request may be made again in an interactive allocation; so in a job of SLURM alone a
+    complete run counts only if SLURM has restarted the job since.
+    """
+    if request.run is not None:
+        return open_run(request.root, request.run)
+    asked = [each for each in runs_of_job(request.root, owner.job_id) if _is_of(request, each[1])]
+    if not asked:
+        return None
+    run, known = asked[-1]
+    may_be_repeated = JOB_ID not in job_environment()
+    if known.status == COMPLETE and may_be_repeated and not known.owner.is_earlier_start_of(owner):
+        return None
+    return run
+
+
+def _is_of(request: Request, known: RunRecord) -> bool:
+    asked = known.more.get("request")
+    # Records of the first versions have only the command.
+    if not isinstance(asked, Mapping):
+        return known.command == request.command
+    return without_defaults(asked) == without_defaults(request.as_dict())
 
 
 def refuse_another_start(request: Request, run: RunDirectory) -> None:
@@ -35,6 +97,19 @@ def refuse_another_start(request: Request, run: RunDirectory) -> None:
         )
 
 
+def is_finished(request: Request, run: RunDirectory) -> bool:
+    """Whether a run is complete and in its results, so that nothing is to be done.
+
+    Raises:
+        RequestError: it is, and it was named with a request that is another than it was.
+    """
+    if run.read().status != COMPLETE or is_directory(run.live):
+        return False
+    if request.run is not None:
+        refuse_another_request(request, run)
+    return True
+
+
 def refuse_another_request(request: Request, run: RunDirectory) -> None:
     """Refuse to call a complete run what was asked for if anything else was.
 
@@ -47,7 +122,7 @@ def refuse_another_request(request: Request, run: RunDirectory) -> None:
     if not other:
         return
     asked = other.pop("train_timesteps", None)
-    entries = CheckpointStore(run.checkpoints).entries()
+    entries = run.entries()
     reached = entries[-1].step if entries else settings.get("train_timesteps", 0)
     if asked is not None and asked[1] > reached and entries:
         options = {"exp": settings.get("exp", run.name)}
