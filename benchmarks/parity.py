@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.machine import describe_machine
 from mapush.errors import RequestError, exit_with
 from mapush.evaluation.assess import TEST_SEED, assess
-from mapush.evaluation.calculator import Figures
+from mapush.evaluation.figures import Figures
 from mapush.evaluation.policy import load_policy
 from mapush.tasks import known_experiments, load_task, task_folder
 

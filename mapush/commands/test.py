@@ -9,8 +9,16 @@ from typing import List, Optional
 
 from mapush.arguments import NUMBERS, Parser, add_root
 from mapush.errors import EXIT_COMPLETE, RequestError
-from mapush.simulators import DEVICES, SIMULATORS
-from mapush.simulators.isaacgym.imports import load_before_torch
+from mapush.simulators import (
+    DEFAULT,
+    DEVICES,
+    SimulatorChoice,
+    check_device,
+    check_options,
+    known_simulators,
+    load_before_torch,
+    simulator_kind,
+)
 
 _HERE = Path()  # `--record_video` without a path
 
@@ -40,7 +48,7 @@ def build_parser() -> Parser:
         choices=("calculator", "viewer"),
         default="calculator",
         help="figures; or episodes to be seen, as a video with --record_video, without it in "
-        "Isaac Gym's window (default: calculator)",
+        "the window of a simulator that has one (default: calculator)",
     )
     parser.add_argument(
         "--num_envs", type=int, default=300, help="episodes to evaluate (default: 300)"
@@ -59,7 +67,10 @@ def build_parser() -> Parser:
         "--episodes", type=int, default=3, help="episodes in viewer mode (default: 3)"
     )
     parser.add_argument(
-        "--sim", choices=SIMULATORS, default="mujoco", help="simulator (default: mujoco)"
+        "--sim",
+        default=DEFAULT,
+        metavar="NAME",
+        help=f"simulator: {', '.join(known_simulators())} (default: %(default)s)",
     )
     parser.add_argument(
         "--sim_options",
@@ -69,9 +80,10 @@ def build_parser() -> Parser:
     )
     parser.add_argument(
         "--device",
-        choices=DEVICES,
         default="auto",
-        help="where all tensors live; auto: the GPU for isaacgym, else cpu (default: auto)",
+        metavar="DEVICE",
+        help=f"where all tensors live, {', '.join(DEVICES)}; auto: a GPU for simulators that need "
+        "one, else cpu (default: auto)",
     )
     parser.add_argument("--algo", choices=("ppo",), default="ppo", help="algorithm (default: ppo)")
     parser.add_argument(
@@ -95,34 +107,41 @@ def main(arguments: Optional[List[str]] = None) -> int:
             raise RequestError(f"--{name} {value}: must be a whole number from 1 to 100000")
     if parsed.seed is not None and not 0 <= parsed.seed < 2**31:
         raise RequestError(f"--seed {parsed.seed}: must be a whole number from 0 to {2**31 - 1}")
+    check_device(parsed.device)
+    simulator = SimulatorChoice(parsed.sim, parsed.device, parsed.sim_options)
+    check_options(simulator)
     load_before_torch()
-    from mapush.rendering import session
+    from mapush.evaluation import checkpoints
+    from mapush.evaluation.evaluator import TEST_SEED
 
-    seed = session.TEST_SEED if parsed.seed is None else parsed.seed
-    more = {"device": parsed.device, "options": parsed.sim_options}
+    seed = TEST_SEED if parsed.seed is None else parsed.seed
     if parsed.test_mode == "viewer":
-        _require_a_view(parsed)
-        if parsed.record_video is None:
-            session.watch(parsed.checkpoint, parsed.exp, parsed.episodes, seed, **more)
-        else:
-            video = None if parsed.record_video == _HERE else parsed.record_video
-            session.record(
-                parsed.checkpoint, parsed.exp, parsed.sim, parsed.episodes, seed, video, **more
-            )
+        _show(parsed, simulator, seed)
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
-        session.evaluate_run(parsed.root, parsed.run, parsed.sim, parsed.num_envs, seed, **more)
+        checkpoints.evaluate_run(parsed.root, parsed.run, simulator, parsed.num_envs, seed)
     else:
-        session.evaluate_one(
-            parsed.checkpoint, parsed.exp, parsed.sim, parsed.num_envs, seed, **more
-        )
+        checkpoints.evaluate_one(parsed.checkpoint, parsed.exp, simulator, parsed.num_envs, seed)
     return EXIT_COMPLETE
+
+
+def _show(parsed: Namespace, simulator: SimulatorChoice, seed: int) -> None:
+    """Record or show the episodes of one checkpoint."""
+    _require_a_view(parsed)
+    from mapush.rendering import show
+
+    if parsed.record_video is None:
+        show.watch(parsed.checkpoint, parsed.exp, simulator, parsed.episodes, seed)
+    else:
+        video = None if parsed.record_video == _HERE else parsed.record_video
+        show.record(parsed.checkpoint, parsed.exp, simulator, parsed.episodes, seed, video)
 
 
 def _require_a_view(parsed: Namespace) -> None:
     """Refuse the viewer mode where there is nothing to see."""
-    if parsed.checkpoint is None or (parsed.record_video is None and parsed.sim != "isaacgym"):
+    has_window = simulator_kind(parsed.sim).draw is not None
+    if parsed.checkpoint is None or (parsed.record_video is None and not has_window):
         raise RequestError(
             "--test_mode viewer: records the episodes of one checkpoint; "
             "give --checkpoint PATH and --record_video [FILE.mp4]"

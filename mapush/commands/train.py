@@ -7,7 +7,7 @@ from typing import List, Optional
 
 from mapush.arguments import given
 from mapush.learners.recipe import Recipe
-from mapush.simulators.isaacgym.imports import load_before_torch
+from mapush.simulators import load_before_torch
 from mapush.training.interruption import SignalFlag
 from mapush.training.options import build_parser
 from mapush.training.settings import Settings

@@ -10,11 +10,12 @@ from typing import Any, Dict, List, Optional
 from mapush.arguments import command_line, read_whole_number
 from mapush.checkpoint.store import CheckpointEntry, load_entry
 from mapush.errors import CheckpointError, RequestError
+from mapush.evaluation.checkpoints import task_of
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
-from mapush.rendering.session import task_of
 from mapush.runs.directory import open_run
 from mapush.runs.run import RunDirectory
 from mapush.tasks import PushTask, load_task
+from mapush.tasks.base import TaskSpec
 from mapush.views import facts
 
 _MODULE = "module.pt"
@@ -63,7 +64,7 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
         return _of_run(run, step or "last")
     if step is not None:
         raise RequestError(f"--step {step}: {module} is one checkpoint; name its run instead")
-    task = task_of(module, exp)
+    task = _pushing(task_of(module, exp))
     state = read_checkpoint(module)
     own = module.resolve().parent.parent.parent
     in_run = (own / "task" / "config.py").is_file()
@@ -72,11 +73,18 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
     )
 
 
+def _pushing(task: TaskSpec) -> PushTask:
+    """The task, if it is one whose commands a robot's program knows how to give."""
+    if not isinstance(task, PushTask):
+        raise RequestError(f"{task.name}: is no pushing task; only the policies of these export")
+    return task
+
+
 def _of_run(run: RunDirectory, step: str) -> Source:
     entries = facts.entries_of(run)
     if not entries:
         raise RequestError(f"{run.name}: holds no checkpoint yet; train first")
-    task = load_task(facts.part(run, "task"))
+    task = _pushing(load_task(facts.part(run, "task")))
     entry, state = (
         _newest_valid(entries) if step == "last" else _loaded(_chosen(run, entries, step))
     )

@@ -9,13 +9,12 @@ import torch
 
 from mapush.checkpoint import retention
 from mapush.checkpoint.module import dumps
-from mapush.environment.vector import ACTION_SIZE, PushEnvironment
+from mapush.environment.base import Environment
+from mapush.environment.build import make_environment
 from mapush.errors import CheckpointError
 from mapush.learners.base import Learner
 from mapush.learners.openrl import OpenRLLearner
 from mapush.learners.ppo import PPOLearner
-from mapush.simulators import make_simulator
-from mapush.tasks.push.observation import angle_positions
 from mapush.training.loop import capture, rollout_steps
 from mapush.training.plan import Plan, Source
 from mapush.training.space import Space, estimate
@@ -28,7 +27,7 @@ _NETWORKS = ("actor_network", "critic_network")
 class Parts:
     """What the training loop works with, and what a person should know about it."""
 
-    environment: PushEnvironment
+    environment: Environment
     learner: Learner
     step: int
     epoch: int
@@ -48,22 +47,21 @@ def assemble(plan: Plan) -> Parts:
         CheckpointError: the checkpoint does not fit.
     """
     settings, task, source = plan.settings, plan.task, plan.source
-    simulator = make_simulator(
-        settings.sim,
+    environment = make_environment(
         task,
         settings.num_envs,
-        settings.device,
-        settings.sim_options,
+        plan.simulator,
+        settings.seed,
+        plan.recipe.hold,
         room=max(settings.eval_freq and settings.eval_envs, settings.final_envs),
     )
-    environment = PushEnvironment(task, simulator, settings.seed, plan.recipe.hold)
     learner = _LEARNERS[settings.learner](
         recipe=plan.recipe,
         envs=settings.num_envs,
-        robots=task.robots.count,
-        observation_size=task.observation_size,
-        action_size=ACTION_SIZE,
-        angles=angle_positions(task.robots.count),
+        robots=environment.agents,
+        observation_size=environment.observation_size,
+        action_size=environment.action_size,
+        angles=environment.angles,
         device=environment.device,
         seed=settings.seed,
     )
@@ -123,7 +121,7 @@ def _misfit(plan: Plan, source: Source) -> str:
     return ""
 
 
-def _restore(environment: PushEnvironment, source: Source) -> None:
+def _restore(environment: Environment, source: Source) -> None:
     try:
         environment.load_state_dict(source.state["environment_state"])
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:

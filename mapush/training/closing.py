@@ -6,9 +6,9 @@ from typing import Callable, List
 
 from mapush.checkpoint.manifest import read as read_manifest
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
-from mapush.evaluation.assess import assess
-from mapush.evaluation.ledger import FILE_NAME, read_success_rates, write_success_rate
+from mapush.evaluation.evaluator import Evaluator
 from mapush.evaluation.policy import load_policy
+from mapush.evaluation.success_rates import FILE_NAME, read_success_rates, write_success_rate
 from mapush.runs.directory import RunDirectory
 from mapush.training.log import RunLog
 from mapush.training.plan import Plan
@@ -31,14 +31,11 @@ def evaluate_run(
         if entry.step in done:
             continue
         policy = load_policy(entry.module, plan.task)
-        figures = assess(
-            policy,
-            policy.hold,
-            plan.task,
-            plan.settings.sim,
-            plan.settings.final_envs,
-            check=check,
+        evaluator = Evaluator(
+            plan.task, plan.simulator, plan.settings.final_envs, decimation=policy.decimation
         )
+        figures = evaluator.evaluate(policy, check)
+        evaluator.close()
         write_success_rate(path, figures.entry(entry.step))
         low, high = figures.interval
         log.say(

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Optional
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.base import Environment
 from mapush.errors import StorageError
 from mapush.learners.base import Learner
-from mapush.training.log import LOG_NAMES, RunLog
+from mapush.training.log import RunLog
 from mapush.training.saver import Saver
 from mapush.training.settings import Settings
 from mapush.training.snapshot import snapshot
@@ -65,7 +65,7 @@ class TrainingLoop:
 
     settings: Settings
     config: Dict[str, Any]
-    environment: PushEnvironment
+    environment: Environment
     learner: Learner
     saver: Saver
     log: RunLog
@@ -92,7 +92,7 @@ class TrainingLoop:
     @property
     def steps_since_boundary(self) -> int:
         """Environment steps done since the last boundary, which stopping now does not keep."""
-        return self._decided * self.environment.num_envs * self.environment.hold
+        return self._decided * self.environment.num_envs * self.environment.decimation
 
     @property
     def seconds_since_boundary(self) -> float:
@@ -144,7 +144,7 @@ class TrainingLoop:
         return losses
 
     def _finish_boundary(self, losses: Dict[str, float]) -> None:
-        terms = self.environment.take_terms()
+        terms = self.environment.take_reward_terms()
         episodes = self.environment.take_episodes()
         returns = [episode.reward for episode in episodes]
         train = {
@@ -171,7 +171,7 @@ class TrainingLoop:
             self.step,
             {
                 "train": train,
-                "reward": {LOG_NAMES[name]: value for name, value in terms.items()},
+                "reward": terms,
                 "loss": losses,
                 "speed": speed,
                 "checkpoint": {
@@ -235,7 +235,7 @@ class TrainingLoop:
 
 def capture(
     learner: Learner,
-    environment: PushEnvironment,
+    environment: Environment,
     step: int,
     epoch: int,
     config: Dict[str, Any],

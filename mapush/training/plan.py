@@ -16,7 +16,9 @@ from mapush.runs.directory import RunDirectory, open_run, runs_of_job
 from mapush.runs.identity import JOB_ID, Owner, job_environment
 from mapush.runs.name import check_plain
 from mapush.runs.record import COMPLETE, RunRecord
-from mapush.tasks import PushTask, load_task, task_folder
+from mapush.simulators import SimulatorChoice
+from mapush.tasks import load_task, task_folder
+from mapush.tasks.base import TaskSpec
 from mapush.training.settings import Settings, build_settings
 
 
@@ -81,9 +83,15 @@ class Plan:
 
     settings: Settings
     recipe: Recipe
-    task: PushTask
+    task: TaskSpec
     folder: Path
     source: Optional[Source]
+
+    @property
+    def simulator(self) -> SimulatorChoice:
+        """In what it is trained and evaluated."""
+        settings = self.settings
+        return SimulatorChoice(settings.sim, settings.device, settings.sim_options)
 
     @property
     def config(self) -> Dict[str, Any]:

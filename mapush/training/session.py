@@ -20,7 +20,7 @@ from mapush.errors import (
     LostRunError,
     MapushError,
 )
-from mapush.evaluation.assess import TRAINING_SEED, assess
+from mapush.evaluation.evaluator import TRAINING_SEED, Evaluator
 from mapush.files import (
     fsync_directory,
     hidden_sibling,
@@ -166,6 +166,10 @@ class Session:
             self.log = log
             for note in (*self.early, *parts.notes):
                 log.warn(note)
+            evaluator = Evaluator(
+                plan.task, plan.simulator, settings.eval_envs, TRAINING_SEED, plan.recipe.hold
+            )
+            closing.callback(evaluator.close)
             loop = TrainingLoop(
                 settings=settings,
                 config=plan.config,
@@ -173,7 +177,7 @@ class Session:
                 learner=parts.learner,
                 saver=saver,
                 log=log,
-                evaluate=lambda: _score(plan, parts, self._check),
+                evaluate=lambda: _score(evaluator, parts, self._check),
                 check=self._check,
                 on_start=lambda: self._start_work(log, parts.step, fresh),
                 on_boundary=lambda: self.ownership.renew(every=0),
@@ -281,16 +285,8 @@ def _first_step(found: RunRecord) -> int:
     return step if type(step) is int else 0
 
 
-def _score(plan: Plan, parts: Parts, check: Callable[[], None]) -> Dict[str, float]:
-    figures = assess(
-        parts.learner.policy,
-        plan.recipe.hold,
-        plan.task,
-        plan.settings.sim,
-        plan.settings.eval_envs,
-        TRAINING_SEED,
-        check,
-    )
+def _score(evaluator: Evaluator, parts: Parts, check: Callable[[], None]) -> Dict[str, float]:
+    figures = evaluator.evaluate(parts.learner.policy, check)
     return {
         "success_rate": figures.success_rate,
         "finished_time": figures.finished_time,

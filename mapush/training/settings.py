@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Dict, Mapping
 
 from mapush.errors import RequestError, there_are
-from mapush.simulators import DEVICES, SIMULATORS
+from mapush.simulators import DEFAULT, check_device, known_simulators
 
 # Each learner with the recipe that it trains by where none is named.
 LEARNERS = {"native": "default", "openrl": "published"}
@@ -30,7 +30,7 @@ class Settings:
     exp_name: str = _required("name in the results directory")
     task: str = _option("go1push_mid", "name of the task family in the live directory")
     algo: str = _option("ppo", "the algorithm")
-    sim: str = _option("mujoco", "the simulator")
+    sim: str = _option(DEFAULT, "the simulator")
     learner: str = _option("native", "the learner, native or openrl")
     recipe: str = _option(
         "default", "name of the set of hyper-parameters; with --learner openrl it is published"
@@ -46,7 +46,9 @@ class Settings:
     )
     seed: int = _option(1, "of every random generator")
     sim_options: str = _option("", "what is set of the simulator, name=value,name=value")
-    device: str = _option("auto", "where all tensors live; auto: the GPU for isaacgym, else cpu")
+    device: str = _option(
+        "auto", "where all tensors live; auto: a GPU where the simulator needs one, else cpu"
+    )
     save_freq: int = _option(20_000, "environment steps between checkpoints")
     keep: str = _option("last=5,every=10000000,best=1,first", "retention policy")
     max_unprotected_steps: int = _option(
@@ -66,9 +68,7 @@ class Settings:
 _CHOICES = {
     "task": TASKS,
     "algo": ALGORITHMS,
-    "sim": SIMULATORS,
     "learner": LEARNERS,
-    "device": DEVICES,
 }
 _ENVIRONMENTS = 100_000  # more than any machine steps; a typing error must not fill its memory
 _STEPS = 10**15  # more than any run reaches
@@ -96,10 +96,11 @@ def build_settings(values: Mapping[str, Any]) -> Settings:
         raise RequestError(f"unknown setting {unknown[0]!r}; there are: {', '.join(sorted(known))}")
     usual = LEARNERS.get(str(values.get("learner", "native")), "default")
     settings = Settings(**{"recipe": usual, **values})
-    for name, choices in _CHOICES.items():
+    for name, choices in {**_CHOICES, "sim": known_simulators()}.items():
         value = getattr(settings, name)
         if value not in choices:
             raise RequestError(f"--{name} {value!r}: {there_are(str(value), choices)}")
+    check_device(settings.device)
     for name, (lowest, highest) in _RANGES.items():
         value = getattr(settings, name)
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:

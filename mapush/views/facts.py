@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore
 from mapush.errors import CheckpointError
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
 from mapush.runs.owner import Living, living
 from mapush.runs.record import RunRecord
 from mapush.runs.run import RunDirectory
@@ -60,7 +60,7 @@ def scores_of(run: RunDirectory, entries: List[CheckpointEntry]) -> Dict[int, Sc
         score = _score_in_manifest(entry)
         if score is not None:
             found[entry.step] = score
-    for known in ledger.read_success_rates(part(run, ledger.FILE_NAME)):
+    for known in success_rates.read_success_rates(part(run, success_rates.FILE_NAME)):
         found[known.step] = Score(known.success_rate, f"{known.episodes} episodes")
     return found
 
@@ -71,7 +71,7 @@ def newest_score(run: RunDirectory, entries: List[CheckpointEntry]) -> Optional[
     Raises:
         RequestError: If success_rate.txt is in another form.
     """
-    tested = ledger.read_success_rates(part(run, ledger.FILE_NAME))[-1:]
+    tested = success_rates.read_success_rates(part(run, success_rates.FILE_NAME))[-1:]
     for entry in reversed(entries):
         if tested and entry.step <= tested[0].step:
             break

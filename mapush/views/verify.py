@@ -21,7 +21,7 @@ from mapush.errors import (
     MapushError,
     RequestError,
 )
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
 from mapush.files import storage_errors
 from mapush.runs import record
 from mapush.runs.directory import open_run
@@ -107,9 +107,9 @@ def _findings(run: RunDirectory) -> Iterator[Finding]:
     task = facts.part(run, "task")
     if entries or task.exists():
         yield _checked("task/config.py", load_task, task)
-    figures = facts.part(run, ledger.FILE_NAME)
+    figures = facts.part(run, success_rates.FILE_NAME)
     if figures.exists():
-        yield _checked(ledger.FILE_NAME, ledger.read_success_rates, figures)
+        yield _checked(success_rates.FILE_NAME, success_rates.read_success_rates, figures)
     for listed in entries:
         # The run may move home meanwhile.
         place = facts.part(run, CHECKPOINTS) / listed.path.name

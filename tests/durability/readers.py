@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mapush.checkpoint import manifest, module, published
 from mapush.errors import RequestError
-from mapush.evaluation.ledger import Entry, read_success_rates
+from mapush.evaluation.success_rates import Entry, read_success_rates
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.learners.network import Actor, Architecture
 from mapush.runs import record

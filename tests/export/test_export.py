@@ -13,7 +13,7 @@ import torch
 
 from mapush.checkpoint.module import load
 from mapush.errors import CheckpointError, MapushError, RequestError
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.evaluation.policy import LoadedPolicy, load_policy
 from mapush.export import command, robot
 from mapush.export.description import observation_names

@@ -20,7 +20,7 @@ TRAINER = """
 exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.directory import find_by_job, finish, reserve
 from mapush.runs.identity import Owner
 root = pathlib.Path(sys.argv[sys.argv.index("--root") + 1])

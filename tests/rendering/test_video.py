@@ -20,7 +20,7 @@ from PIL import Image
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import RequestError, StorageError
 from mapush.evaluation import camera, colors, encoding, episode, graphics, stage, video
-from mapush.evaluation.calculator import evaluate
+from mapush.evaluation.figures import evaluate
 from mapush.rendering.motion import STAND, Motion, gait
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import PushTask, Termination, load_task

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
-from mapush.simulators.isaacgym import assets, imports, simulator
+from mapush.robots import assets, imports, simulator
 from tests.container import robot_double
 from tests.support import PROJECT
 

@@ -12,8 +12,8 @@ pytest.importorskip("mjbatch", reason="needs the mujoco extra")
 
 from scenes import advance, start_of, task_of
 
-from mapush.simulators.mujoco.inertia import object_inertia
-from mapush.simulators.mujoco.scene import ROBOT
+from mapush.simulators.inertia import object_inertia
+from mapush.simulators.mujoco.model import ROBOT
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 
 AWAY = [8.0, 8.0, 0.0]

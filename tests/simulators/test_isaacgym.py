@@ -13,7 +13,7 @@ from scenes import advance, start_of, task_of
 
 from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, MapushError, RequestError
-from mapush.evaluation.calculator import evaluate
+from mapush.evaluation.figures import evaluate
 from mapush.simulators import make_simulator
 from mapush.simulators.base import Simulator
 from mapush.simulators.isaacgym import preflight

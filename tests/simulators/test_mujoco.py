@@ -15,7 +15,7 @@ from scenes import advance, start_of, task_of
 
 from mapush.errors import CheckpointError
 from mapush.simulators import SIMULATORS, make_simulator
-from mapush.simulators.mujoco.scene import ROBOT
+from mapush.simulators.mujoco.model import ROBOT
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks.push.reset import draw_start
 from tests.support import differences

@@ -12,7 +12,7 @@ import pytest
 from made_runs import make_run, runs_command
 
 from mapush.errors import RequestError
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.__main__ import main
 from mapush.runs.identity import Owner
 from mapush.runs.owner import acquire

@@ -17,8 +17,8 @@ from mapush.checkpoint.retention import KeepLast
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import CheckpointError, OwnershipError, RequestError
 from mapush.evaluation import session
-from mapush.evaluation.calculator import Figures
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.figures import Figures
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.__main__ import main
 from mapush.runs.directory import finish
 from mapush.runs.identity import Owner

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mapush.errors import RequestError
-from mapush.evaluation.calculator import wilson_interval
-from mapush.evaluation.ledger import Entry, read_success_rates, write_success_rate
+from mapush.evaluation.figures import wilson_interval
+from mapush.evaluation.success_rates import Entry, read_success_rates, write_success_rate
 
 ENTRY = Entry(20000, 0.5, 0.4439, 0.5561, 300, 13.61, 0.0, 0.25)
 

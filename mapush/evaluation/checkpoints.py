@@ -1,27 +1,29 @@
-"""What `mapush.test` does: one checkpoint, all of a run, a video, or a window."""
+"""Evaluates checkpoints as `mapush.test` does: one, or every one of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Optional
 
 from rich.console import Console
 from rich.progress import track
 
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
-from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
-from mapush.evaluation.assess import TEST_SEED, assess
-from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
+from mapush.evaluation.evaluator import Evaluator
 from mapush.evaluation.policy import build_policy, load_policy
-from mapush.rendering.episode import EpisodeSummary
+from mapush.evaluation.success_rates import (
+    FILE_NAME,
+    Entry,
+    read_success_rates,
+    write_success_rate,
+)
 from mapush.runs.directory import open_run
 from mapush.runs.identity import Owner
 from mapush.runs.pins import Pin
-from mapush.simulators import make_simulator
-from mapush.tasks import PushTask, load_task, task_folder
-
-__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of", "watch"]
+from mapush.simulators import SimulatorChoice
+from mapush.tasks import load_task, task_folder
+from mapush.tasks.base import TaskSpec
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -29,13 +31,11 @@ _out = Console(highlight=False, markup=False, soft_wrap=True)
 def evaluate_one(
     path: Path,
     exp: Optional[str],
-    sim: str,
+    simulator: SimulatorChoice,
     num_envs: int,
     seed: int,
-    device: str = "auto",
-    options: str = "",
 ) -> None:
-    """Print the four figures of one checkpoint.
+    """Print the figures of one checkpoint.
 
     Raises:
         CheckpointError: it cannot be used.
@@ -43,18 +43,16 @@ def evaluate_one(
     """
     task = task_of(path, exp)
     policy = load_policy(path, task)
-    figures = assess(policy, policy.hold, task, sim, num_envs, seed, device=device, options=options)
+    figures = Evaluator(task, simulator, num_envs, seed, policy.decimation).evaluate(policy)
     _out.print(figures.entry(policy.step).figures(), end="")
 
 
 def evaluate_run(
     root: Path,
     name: str,
-    sim: str,
+    simulator: SimulatorChoice,
     num_envs: int,
     seed: int,
-    device: str = "auto",
-    options: str = "",
 ) -> None:
     """Evaluate every checkpoint of a run into its success_rate.txt.
 
@@ -74,6 +72,7 @@ def evaluate_run(
         if known.episodes == num_envs
     }
     damaged = []
+    evaluators: Dict[int, Evaluator] = {}  # by decimation, which is the same all over as a rule
     with Pin(run.checkpoints, Owner.current(), "evaluation") as pin:
         # Listed once they are kept: what is there now stays until it has been evaluated.
         entries = CheckpointStore(run.checkpoints).entries()
@@ -92,9 +91,11 @@ def evaluate_run(
                 damaged.append(entry.path.name)
                 continue
             policy = build_policy(state, task, entry.module)
-            figures = assess(
-                policy, policy.hold, task, sim, num_envs, seed, device=device, options=options
+            evaluator = evaluators.setdefault(
+                policy.decimation,
+                Evaluator(task, simulator, num_envs, seed, policy.decimation),
             )
+            figures = evaluator.evaluate(policy)
             write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
             _out.print(_line(figures.entry(entry.step)))
             left.discard(entry.step)
@@ -103,71 +104,7 @@ def evaluate_run(
         raise CheckpointError(f"{run.name}: not evaluated, for they are damaged: {damaged}")
 
 
-def record(
-    path: Path,
-    exp: Optional[str],
-    sim: str,
-    episodes: int,
-    seed: int,
-    video: Optional[Path],
-    device: str = "auto",
-    options: str = "",
-) -> None:
-    """Write an mp4 of a checkpoint's first episodes.
-
-    Isaac Gym films with its own cameras. What another simulator plays is drawn on a stage.
-
-    Raises:
-        RequestError: this machine has no graphics library to render with.
-        StorageError: the file cannot be written.
-    """
-    task = task_of(path, exp)
-    policy = load_policy(path, task)
-    target = video or Path(f"{task.name}_{policy.step}.mp4")
-    if sim == "isaacgym":
-        from mapush.rendering.filming import film_episodes
-
-        chosen = None if device == "auto" else device
-        summaries = film_episodes(task, policy, target, episodes, seed, chosen, options)
-    else:
-        from mapush.rendering.video import record_episodes
-
-        environment = PushEnvironment(
-            task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
-        )
-        summaries = record_episodes(environment, policy, target, episodes)
-    for number, summary in enumerate(summaries, 1):
-        _out.print(_episode_line(number, summary))
-    _out.print(f"video: {target}")
-
-
-def watch(
-    path: Path,
-    exp: Optional[str],
-    episodes: int,
-    seed: int,
-    device: str = "auto",
-    options: str = "",
-) -> None:
-    """Play a checkpoint's first episodes in Isaac Gym's window, until it is closed.
-
-    Raises:
-        RequestError: Isaac Gym cannot run here, or cannot open a window.
-    """
-    from mapush.rendering.viewing import watch_episodes
-
-    task = task_of(path, exp)
-    policy = load_policy(path, task)
-    chosen = None if device == "auto" else device
-    played = 0
-    for summary in watch_episodes(task, policy, episodes, seed, chosen, options):
-        played += 1
-        _out.print(_episode_line(played, summary))
-    if played < episodes:
-        _out.print(f"the window was closed; {played} of {episodes} episodes were over")
-
-
-def task_of(path: Path, exp: Optional[str]) -> PushTask:
+def task_of(path: Path, exp: Optional[str]) -> TaskSpec:
     """The task of a checkpoint: its run's own copy, or the one that `--exp` names.
 
     Raises:
@@ -188,10 +125,6 @@ def task_of(path: Path, exp: Optional[str]) -> PushTask:
             return copy
         _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
     return named
-
-
-def _episode_line(number: int, summary: EpisodeSummary) -> str:
-    return f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s"
 
 
 def _line(entry: Entry) -> str:

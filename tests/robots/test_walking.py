@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from mapush.errors import RequestError
-from mapush.simulators.isaacgym.assets import ACTUATOR, ADAPTATION, BODY, Assets
+from mapush.robots.assets import ACTUATOR, ADAPTATION, BODY, Assets
 from mapush.simulators.isaacgym.rotation import from_yaw, gravity_direction, roll_pitch_yaw
-from mapush.simulators.isaacgym.walking import (
+from mapush.robots.walking import (
     JOINTS,
     STANCE,
     Networks,
