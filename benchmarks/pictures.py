@@ -12,10 +12,10 @@ import argparse
 from pathlib import Path
 from typing import List, Optional
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError, exit_with
-from mapush.rendering import encoding, episode, video
 from mapush.evaluation.policy import load_policy
+from mapush.rendering import encoding, episode, video
 from mapush.rendering.stage import Stage
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import load_task, task_folder
@@ -33,8 +33,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         raise RequestError(f"--num_envs {options.num_envs}: at least 1")
     task = load_task(task_folder(options.exp))
     policy = load_policy(options.checkpoint, task)
-    simulator = MujocoSimulator(task, options.num_envs)
-    environment = PushEnvironment(task, simulator, seed=options.seed, hold=policy.hold)
+    simulator = MujocoSimulator(task.scene, options.num_envs)
+    environment = VectorEnvironment(
+        task, simulator, seed=options.seed, decimation=policy.decimation
+    )
     recordings = episode.play(environment, policy, options.num_envs)
     index = _typical(recordings) if options.episode is None else options.episode
     if not 0 <= index < len(recordings):
@@ -43,7 +45,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if options.out.suffix == ".png":
         encoding.write_still(video.still(chosen, (width, height), options.moment), options.out)
     else:
-        with Stage(task, (width, height)) as stage:
+        with Stage(task.scene, (width, height)) as stage:
             pictures = video.draw(stage, chosen, options.fps)
             if options.out.suffix == ".mp4":
                 encoding.write_video(pictures, options.out, options.fps, (width, height))

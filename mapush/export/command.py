@@ -141,8 +141,8 @@ def _openrl(source: Source, target: Path) -> _Made:
         )
     if source.policy.decimation > 1:
         notes.append(
-            f"WARNING: each of its actions is held for {source.policy.decimation} control steps, which "
-            "OpenRL does not know"
+            f"WARNING: each of its actions is held for {source.policy.decimation} control steps, "
+            "which OpenRL does not know"
         )
     return _Made(data, lambda seen: (run(seen),), lambda seen: (source.policy(seen),), notes)
 

@@ -34,8 +34,9 @@ class SimulatorKind:
     Attributes:
         name: as `--sim` has it.
         build: called with (scene, num_envs, device, options, room), see `make_simulator`; the
-            device is cpu, cuda or cuda:N, never auto.
-        devices: kinds of device it steps on, `cpu` or `cuda`; the first is what auto means.
+            device is auto or one that `devices` allows.
+        devices: kinds of device it steps on, `cpu` or `cuda`; the first is what auto means, where
+            the process does not simulate on another already.
         robots: models of a robot it knows, `planar` or `legs`.
         exact_resume: kinds of device on which a restored capture goes on to the bit.
         simultaneous: whether a process may have several at a time; one that may not is closed
@@ -183,10 +184,8 @@ def make_simulator(
     Raises:
         RequestError: there is none of that name, or what it needs is not there.
     """
-    kind = simulator_kind(choice.name)
-    device = kind.device(choice.device)
-    check_options(choice)
-    return _builder(kind, kind.build)(scene, num_envs, device, choice.options, room)
+    kind = _checked(choice)
+    return _builder(kind, kind.build)(scene, num_envs, choice.device, choice.options, room)
 
 
 def make_drawn_simulator(
@@ -197,12 +196,10 @@ def make_drawn_simulator(
     Raises:
         RequestError: there is none of that name, it draws nothing, or it cannot here.
     """
-    kind = simulator_kind(choice.name)
+    kind = _checked(choice)
     if kind.draw is None:
         raise RequestError(f"--sim {kind.name}: has no cameras and no window of its own")
-    check_options(choice)
-    device = kind.device(choice.device)
-    return _builder(kind, kind.draw)(scene, num_envs, device, choice.options, drawing)
+    return _builder(kind, kind.draw)(scene, num_envs, choice.device, choice.options, drawing)
 
 
 def check_options(choice: SimulatorChoice) -> None:
@@ -219,6 +216,13 @@ def check_options(choice: SimulatorChoice) -> None:
             f"--sim_options {choice.options!r}: --sim {kind.name} has none; leave it out"
         )
     resolve(kind.parse_options)(choice.options)
+
+
+def _checked(choice: SimulatorChoice) -> SimulatorKind:
+    kind = simulator_kind(choice.name)
+    kind.device(choice.device)
+    check_options(choice)
+    return kind
 
 
 def _builder(kind: SimulatorKind, reference: Reference) -> Callable[..., Any]:

@@ -32,7 +32,7 @@ if run is None:
     os.kill(os.getpid(), 9)
 print("       40,000 / 50,000 steps  41,000 steps/s  success 0.410", flush=True)
 os.symlink(run.results, os.environ["MAPUSH_RUN_LINK"])
-write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, 0, 1))
+write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, {}))
 finish(run)
 END
 """

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from mapush.errors import RequestError
-from mapush.evaluation import graphics
+from mapush.rendering import graphics
 
 OPEN = """
 from mapush.errors import exit_with

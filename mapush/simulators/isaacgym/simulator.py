@@ -98,7 +98,7 @@ def build_simulator(
     scene: Scene, num_envs: int, device: str, options: str, room: int
 ) -> IsaacGymSimulator:
     """Build it, as the registry asks for it."""
-    return open_simulator(scene, num_envs, device, options, room)
+    return open_simulator(scene, num_envs, _asked(device), options, room)
 
 
 def build_drawn_simulator(
@@ -112,7 +112,11 @@ def build_drawn_simulator(
     require_few(num_envs)
     if drawing.window:
         require_display()
-    return open_simulator(scene, num_envs, device, options, drawing=drawing)
+    return open_simulator(scene, num_envs, _asked(device), options, drawing=drawing)
+
+
+def _asked(device: str) -> Optional[str]:
+    return None if device == "auto" else device
 
 
 def open_simulator(
