@@ -24,7 +24,7 @@ COPY --from=isaacgym /opt/isaacgym /opt/isaacgym
 RUN bash /opt/mapush/container/install.sh gymtorch
 # Only what fetches the assets, so that a change of the code does not fetch them again.
 COPY mapush/__init__.py mapush/arguments.py mapush/errors.py mapush/files.py /fetch/mapush/
-COPY mapush/simulators/isaacgym/assets.py /fetch/mapush/simulators/isaacgym/
+COPY mapush/robots/assets.py /fetch/mapush/robots/
 RUN FETCH_DIR=/fetch bash /opt/mapush/container/install.sh assets
 COPY mapush /opt/mapush/mapush
 COPY job /opt/mapush/job

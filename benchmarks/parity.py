@@ -25,9 +25,10 @@ from rich.table import Table
 from benchmarks.machine import describe_machine
 from mapush.arguments import Parser
 from mapush.errors import RequestError, exit_with
-from mapush.evaluation.assess import TEST_SEED, assess
-from mapush.evaluation.calculator import Figures
+from mapush.evaluation.evaluator import TEST_SEED, Evaluator
+from mapush.evaluation.figures import Figures
 from mapush.evaluation.policy import load_policy
+from mapush.simulators import SimulatorChoice
 from mapush.tasks import known_experiments, load_task, task_folder
 
 MEAN_GOAL = 0.04  # mean absolute error of a task's success rates
@@ -107,7 +108,7 @@ def table(exp: str, rows: List[Row]) -> Table:
             "-" if row.difference is None else f"{row.difference:+.3f}",
             "-" if row.time is None else f"{row.time:.2f}",
             f"{row.ours.finished_time:.2f}",
-            f"{row.ours.exception_rate:.3f}",
+            f"{row.ours.failure_rate:.3f}",
         )
     return shown
 
@@ -147,7 +148,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
             listed, exp, console=console, transient=True, disable=not console.is_terminal
         ):
             policy = load_policy(path, tasks[exp])
-            ours = assess(policy, policy.hold, tasks[exp], "mujoco", options.num_envs, options.seed)
+            evaluator = Evaluator(
+                tasks[exp], SimulatorChoice(), options.num_envs, options.seed, policy.decimation
+            )
+            ours = evaluator.evaluate(policy)
             told = known.get(exp, {}).get(millions, {})
             rows.append(Row(millions, ours, told.get("success"), told.get("time")))
         console.print(table(exp, rows))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from mapush.arguments import Parser
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError, exit_with
 from mapush.evaluation.policy import load_policy
 from mapush.rendering import encoding, episode, video
@@ -34,8 +34,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         raise RequestError(f"--num_envs {options.num_envs}: at least 1")
     task = load_task(task_folder(options.exp))
     policy = load_policy(options.checkpoint, task)
-    simulator = MujocoSimulator(task, options.num_envs)
-    environment = PushEnvironment(task, simulator, seed=options.seed, hold=policy.hold)
+    simulator = MujocoSimulator(task.scene, options.num_envs)
+    environment = VectorEnvironment(
+        task, simulator, seed=options.seed, decimation=policy.decimation
+    )
     recordings = episode.play(environment, policy, options.num_envs)
     index = _typical(recordings) if options.episode is None else options.episode
     if not 0 <= index < len(recordings):
@@ -44,7 +46,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if options.out.suffix == ".png":
         encoding.write_still(video.still(chosen, (width, height), options.moment), options.out)
     else:
-        with Stage(task, (width, height)) as stage:
+        with Stage(task.scene, (width, height)) as stage:
             pictures = video.draw(stage, chosen, options.fps)
             if options.out.suffix == ".mp4":
                 encoding.write_video(pictures, options.out, options.fps, (width, height))

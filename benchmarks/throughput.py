@@ -21,12 +21,12 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from mapush.arguments import Parser
-from mapush.environment.vector import ACTION_SIZE, PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import EXIT_COMPLETE, exit_with
 from mapush.runs import metrics
-from mapush.simulators import make_simulator
+from mapush.simulators import SimulatorChoice, make_simulator
 from mapush.tasks import load_task, task_folder
-from mapush.tasks.push.reset import draw_start
+from mapush.tasks.registry import make_logic
 
 _WARM_UP = 100  # control steps
 
@@ -38,19 +38,21 @@ def simulator_speed(exp: str, num_envs: int, control_steps: int) -> Tuple[float,
     """
     task = load_task(task_folder(exp))
     generator = torch.Generator().manual_seed(1)
-    shape = (num_envs, task.robots.count, ACTION_SIZE)
-    limit = torch.tensor(task.control.limit)
-    simulator = make_simulator("mujoco", task, num_envs)
-    simulator.reset(torch.arange(num_envs), draw_start(task, num_envs, generator))
+    shape = (num_envs, task.agents, task.action_size)
+    simulator = make_simulator(SimulatorChoice(), task.scene, num_envs)
+    logic = make_logic(task, num_envs, simulator.device)
+    everyone = torch.ones(num_envs, dtype=torch.bool)
+    simulator.reset(everyone, logic.draw(num_envs, generator))
     spent, command = 0.0, torch.zeros(shape)
     for control_step in range(_WARM_UP + control_steps):
         if control_step % 5 == 0:
-            command = limit * (2 * torch.rand(shape, generator=generator) - 1)
+            command = logic.command(4 * torch.rand(shape, generator=generator) - 2)
         begun = time.perf_counter()
         simulator.step(command)
         if control_step >= _WARM_UP:
             spent += time.perf_counter() - begun
-    environment = PushEnvironment(task, make_simulator("mujoco", task, num_envs), seed=1, hold=5)
+    another = make_simulator(SimulatorChoice(), task.scene, num_envs)
+    environment = VectorEnvironment(task, another, seed=1, decimation=5)
     begun = time.perf_counter()
     for _ in range(control_steps // 5):
         environment.step(2 * torch.randn(shape, generator=generator))

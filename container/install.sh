@@ -122,7 +122,7 @@ END
 assets() {
     mkdir -p "$here/assets"
     is_isaacgym || return 0
-    (cd "${FETCH_DIR:-$here}" && python3 -m mapush.simulators.isaacgym.assets --to "$here/assets")
+    (cd "${FETCH_DIR:-$here}" && python3 -m mapush.robots.assets --to "$here/assets")
 }
 
 finish() {

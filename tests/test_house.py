@@ -13,30 +13,21 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "mapush"
 
-GROUND = {"arguments", "errors", "files", "schema"}
+GROUND = {"arguments", "errors", "files", "plugins", "schema"}
 # What each package may import from mapush beside itself. The package `commands` may import
 # everything, and only `python -m mapush.<name>` imports it.
+ENVIRONMENTS = {"robots", "simulators", "tasks", "environment"}
 ALLOWED: Dict[str, Set[str]] = {
+    "robots": GROUND,
+    "simulators": {*GROUND, "robots"},
     "tasks": {*GROUND, "simulators"},
+    "environment": {*GROUND, "tasks", "simulators"},
     "runs": {*GROUND, "checkpoint"},
     "checkpoint": GROUND,
     "learners": GROUND,
-    "simulators": {*GROUND, "tasks"},
-    "environment": {*GROUND, "tasks", "simulators"},
-    "evaluation": {*GROUND, "tasks", "checkpoint", "learners", "simulators", "environment"},
-    "rendering": {
-        *GROUND,
-        "tasks",
-        "runs",
-        "checkpoint",
-        "simulators",
-        "environment",
-        "evaluation",
-    },
-    "training": {
-        *GROUND,
-        *("tasks", "runs", "checkpoint", "learners", "simulators", "environment", "evaluation"),
-    },
+    "evaluation": {*GROUND, *ENVIRONMENTS, "learners", "checkpoint", "runs"},
+    "rendering": {*GROUND, *ENVIRONMENTS, "checkpoint", "evaluation"},
+    "training": {*GROUND, *ENVIRONMENTS, "runs", "checkpoint", "learners", "evaluation"},
     "launch": {*GROUND, "tasks", "runs", "checkpoint", "learners", "training"},
     "views": {*GROUND, "tasks", "runs", "checkpoint", "evaluation", "launch"},
     "export": {

@@ -14,8 +14,8 @@ from rich.console import Console
 from mapush.arguments import NUMBERS, Parser, add_root, command_line, unknown_option
 from mapush.checkpoint.names import directory_name, step_of
 from mapush.errors import EXIT_COMPLETE, RequestError
-from mapush.evaluation.ledger import FILE_NAME as SUCCESS_RATE
-from mapush.evaluation.ledger import read_success_rates
+from mapush.evaluation.success_rates import FILE_NAME as SUCCESS_RATE
+from mapush.evaluation.success_rates import read_success_rates
 from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.follow import wait
 from mapush.launch.jobs import JobFolder, find_job

@@ -12,7 +12,7 @@ from pydantic import Field
 from mapush.arguments import NUMBERS, Parser, add_root, add_section, given
 from mapush.errors import EXIT_COMPLETE, RequestError
 from mapush.schema import Section, build
-from mapush.simulators.isaacgym.imports import load_before_torch
+from mapush.simulators import SimulatorChoice, load_before_torch, simulator_kind
 from mapush.training.config import Algorithm, Environments, Episodes, Family, Seed, SimulatorConfig
 
 _HERE = Path()  # `--record_video` without a path
@@ -53,7 +53,7 @@ def build_parser() -> Parser:
         choices=("calculator", "viewer"),
         default="calculator",
         help="figures; or episodes to be seen, as a video with --record_video, without it in "
-        "Isaac Gym's window (default: calculator)",
+        "the window of a simulator that has one (default: calculator)",
     )
     parser.add_argument(
         "--record_video",
@@ -79,33 +79,42 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Parse, evaluate, print, return the exit code."""
     parsed = build_parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     episodes = build(TestConfig, given(parsed, TestConfig))
-    simulator = build(SimulatorConfig, given(parsed, SimulatorConfig))
+    simulator = build(SimulatorConfig, given(parsed, SimulatorConfig)).choice
     load_before_torch()
-    from mapush.rendering import session
+    from mapush.evaluation import checkpoints
 
-    seed, sim = episodes.seed, simulator.sim
-    more = {"device": simulator.device, "options": simulator.sim_options}
     if parsed.test_mode == "viewer":
-        _require_a_view(parsed, sim)
-        if parsed.record_video is None:
-            session.watch(parsed.checkpoint, parsed.exp, episodes.episodes, seed, **more)
-        else:
-            video = None if parsed.record_video == _HERE else parsed.record_video
-            session.record(
-                parsed.checkpoint, parsed.exp, sim, episodes.episodes, seed, video, **more
-            )
+        _show(parsed, simulator, episodes)
     elif parsed.record_video is not None:
         raise RequestError("--record_video: goes with --test_mode viewer")
     elif parsed.run is not None:
-        session.evaluate_run(parsed.root, parsed.run, sim, episodes.num_envs, seed, **more)
+        checkpoints.evaluate_run(
+            parsed.root, parsed.run, simulator, episodes.num_envs, episodes.seed
+        )
     else:
-        session.evaluate_one(parsed.checkpoint, parsed.exp, sim, episodes.num_envs, seed, **more)
+        checkpoints.evaluate_one(
+            parsed.checkpoint, parsed.exp, simulator, episodes.num_envs, episodes.seed
+        )
     return EXIT_COMPLETE
 
 
-def _require_a_view(parsed: Namespace, sim: str) -> None:
+def _show(parsed: Namespace, simulator: SimulatorChoice, wanted: TestConfig) -> None:
+    """Record or show the episodes of one checkpoint."""
+    _require_a_view(parsed, simulator)
+    from mapush.rendering import show
+
+    path, exp, count = parsed.checkpoint, parsed.exp, wanted.episodes
+    if parsed.record_video is None:
+        show.watch(path, exp, simulator, count, wanted.seed)
+    else:
+        video = None if parsed.record_video == _HERE else parsed.record_video
+        show.record(path, exp, simulator, count, wanted.seed, video)
+
+
+def _require_a_view(parsed: Namespace, simulator: SimulatorChoice) -> None:
     """Refuse the viewer mode where there is nothing to see."""
-    if parsed.checkpoint is None or (parsed.record_video is None and sim != "isaacgym"):
+    has_window = simulator_kind(simulator.name).draw is not None
+    if parsed.checkpoint is None or (parsed.record_video is None and not has_window):
         raise RequestError(
             "--test_mode viewer: records the episodes of one checkpoint; "
             "give --checkpoint PATH and --record_video [FILE.mp4]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import List, Optional
 
-from mapush.simulators.isaacgym.imports import load_before_torch
+from mapush.simulators import load_before_torch
 from mapush.training.interruption import SignalFlag
 from mapush.training.options import build_parser, read_options
 

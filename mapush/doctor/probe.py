@@ -1,8 +1,10 @@
 """Says what a Python has, as one line of JSON. Its text is run by `python -c`, in any Python.
 
-Argument: a JSON object with `modules`, each with its package, `simulator`, `gpus` and `envs`.
+Argument: a JSON object with `modules`, each with its package, `gpus`, `envs`, and in `check` what a
+simulator wants to be asked itself, "module:function" or nothing.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -10,18 +12,11 @@ import sys
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
     found, missing, errors, gpus, refusal = {}, [], {}, [], ""
-    if wanted["simulator"] == "isaacgym":
-        # It comes before torch, and says itself what it cannot run on.
+    if wanted["check"]:
+        # It may have to come before torch, and says itself what it cannot run on.
         try:
-            from mapush.simulators.isaacgym import imports
-
-            imports.load_before_torch()
-            imports.gymapi()
-            if wanted["gpus"]:
-                from mapush.simulators.isaacgym import options, preflight
-
-                gpu = preflight.find_gpu()
-                preflight.check_gpu(gpu, wanted["envs"], 2, options.parse(""))
+            module, _, name = wanted["check"].partition(":")
+            getattr(importlib.import_module(module), name)(wanted["envs"], wanted["gpus"])
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             refusal = str(error)
     for module, package in sorted(wanted["modules"].items()):

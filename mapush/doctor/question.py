@@ -10,7 +10,7 @@ from typing import Any, Dict
 from mapush.launch.profile import PROJECT, Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
 from mapush.learners.config import PPOConfig
-from mapush.simulators import uses_gpu
+from mapush.simulators import simulator_kind
 from mapush.training.config import Config
 
 # What a trainer imports: modules with their packages, and those of a simulator or learner.
@@ -24,7 +24,7 @@ _MODULES = {
     },
     "yaml": "pyyaml",
 }
-_MORE = {"mujoco": {"mjbatch": "mjbatch", "mujoco": "mujoco"}, "openrl": {"openrl": "openrl"}}
+_OF_LEARNERS = {"openrl": {"openrl": "openrl"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +56,15 @@ class Question:
 
     def wanted(self, gpus: int) -> Dict[str, Any]:
         """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
-        simulator, learner = self.settings.simulator.sim, self.settings.learner.learner
+        simulator = simulator_kind(self.settings.simulator.sim)
+        learner = _OF_LEARNERS.get(self.settings.learner.learner, {})
         return {
-            "modules": {**_MODULES, **_MORE.get(simulator, {}), **_MORE.get(learner, {})},
-            "simulator": simulator,
+            "modules": {**_MODULES, **simulator.modules, **learner},
+            "check": simulator.check,
             "envs": self.settings.environment.num_envs,
             "gpus": gpus,
-            "uses_gpu": uses_gpu(simulator),
-            "python": [3, 10] if simulator == "mujoco" else [3, 8],
+            "uses_gpu": simulator.uses_gpu,
+            "python": list(simulator.python),
         }
 
     def request(self, gpus: int, code: Path = PROJECT) -> JobRequest:

@@ -1,1 +1,1 @@
-"""The pushing task on tensors of any device: the same code for every simulator."""
+"""Environments: a task in a simulator, many at a time, episode after episode."""

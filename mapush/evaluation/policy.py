@@ -1,4 +1,4 @@
-"""A checkpoint as a policy to evaluate: its actor, its task, how long it holds an action."""
+"""A checkpoint as a policy to evaluate: its actor, its task, its decimation."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Any, Dict, Mapping, Optional
 import torch
 
 from mapush.checkpoint import module
-from mapush.environment.vector import ACTION_SIZE
 from mapush.errors import CheckpointError
 from mapush.learners.network import Actor, Architecture, check_weights, load_weights
-from mapush.tasks import PushTask
+from mapush.tasks.base import TaskSpec
 
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """Deterministic actions (envs, robots, 3) of observations (envs, robots, size).
+    """Deterministic actions of observations, both (envs, agents, size).
 
     Attributes:
         actor: the network.
-        hold: control steps for which one action is held.
+        decimation: control steps for which one action is held.
         step: environment steps it was trained for.
         exp: folder under `task/` it was trained on, if the checkpoint says.
     """
 
     actor: Actor
-    hold: int
+    decimation: int
     step: int
     exp: Optional[str]
 
@@ -46,7 +45,7 @@ def read_checkpoint(path: Path) -> Dict[str, Any]:
     return module.load_any(path)
 
 
-def load_policy(path: Path, task: PushTask) -> LoadedPolicy:
+def load_policy(path: Path, task: TaskSpec) -> LoadedPolicy:
     """Load a checkpoint's actor for a task.
 
     Raises:
@@ -55,17 +54,17 @@ def load_policy(path: Path, task: PushTask) -> LoadedPolicy:
     return build_policy(read_checkpoint(path), task, path)
 
 
-def build_policy(state: Mapping[str, Any], task: PushTask, path: Path) -> LoadedPolicy:
+def build_policy(state: Mapping[str, Any], task: TaskSpec, path: Path) -> LoadedPolicy:
     """The policy in a checkpoint that has been read; `path` names it in messages."""
     architecture = network_architecture(state, path)
     if (architecture.observation_size, architecture.action_size) != (
         task.observation_size,
-        ACTION_SIZE,
+        task.action_size,
     ):
         raise CheckpointError(
             f"{path}: is for observations of {architecture.observation_size} numbers and actions "
-            f"of {architecture.action_size}, but {task.name} ({task.robots.count} robots) has "
-            f"{task.observation_size} and {ACTION_SIZE}; name its own task with --exp"
+            f"of {architecture.action_size}, but {task.name} ({task.agents} robots) has "
+            f"{task.observation_size} and {task.action_size}; name its own task with --exp"
         )
     what = f"{path}: actor_network"
     with torch.device("meta"):  # a network may claim more memory than its weights have
@@ -77,7 +76,7 @@ def build_policy(state: Mapping[str, Any], task: PushTask, path: Path) -> Loaded
     exp = config.get("exp")
     return LoadedPolicy(
         actor.eval(),
-        hold=_hold(recipe, path),
+        decimation=_decimation(recipe, path),
         step=int(state["training_step"]),
         exp=exp if isinstance(exp, str) else None,
     )
@@ -104,7 +103,7 @@ def network_architecture(state: Mapping[str, Any], path: Path) -> Architecture:
     return Architecture.from_dict(values)
 
 
-def _hold(recipe: Mapping[str, Any], path: Path) -> int:
+def _decimation(recipe: Mapping[str, Any], path: Path) -> int:
     hold = recipe.get("hold", 1) if isinstance(recipe, Mapping) else None
     if not isinstance(hold, int) or isinstance(hold, bool) or hold < 1:
         raise CheckpointError(f"{path}: its recipe holds an action for {hold!s:.40} control steps")

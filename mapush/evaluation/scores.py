@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional
 from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry
 from mapush.errors import CheckpointError
-from mapush.evaluation.ledger import read_success_rates
+from mapush.evaluation.success_rates import read_success_rates
 
 
 class Score(NamedTuple):

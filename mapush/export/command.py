@@ -76,7 +76,7 @@ def export(
     _out.print(
         f"{source.path}: {source.task.name}, {source.policy.step:,} steps; "
         f"{shape.observation_size} numbers in, {shape.action_size} out, held for "
-        f"{source.policy.hold} x {source.task.control.step} s"
+        f"{source.policy.decimation} x {source.task.control.step} s"
     )
     _out.print(
         f"largest difference from the original on {_SAMPLES:,} random observations: "
@@ -140,10 +140,10 @@ def _openrl(source: Source, target: Path) -> _Made:
             f"them {size} numbers, the cosine of observation numbers {list(angles)} (from 0) in "
             "their place and the sines at the end"
         )
-    if source.policy.hold > 1:
+    if source.policy.decimation > 1:
         notes.append(
-            f"WARNING: each of its actions is held for {source.policy.hold} control steps, which "
-            "OpenRL does not know"
+            f"WARNING: each of its actions is held for {source.policy.decimation} control steps, "
+            "which OpenRL does not know"
         )
     return _Made(data, lambda seen: (run(seen),), lambda seen: (source.policy(seen),), notes)
 

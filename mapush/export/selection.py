@@ -10,14 +10,15 @@ from typing import Any, Dict, List, Optional, Tuple
 from mapush.arguments import command_line
 from mapush.checkpoint.store import MODULE, CheckpointEntry, load_entry, load_newest
 from mapush.errors import CheckpointError, RequestError
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
+from mapush.evaluation.checkpoints import task_of
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
 from mapush.evaluation.scores import scores_of
-from mapush.rendering.session import task_of
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run
 from mapush.schema import read_whole_number
 from mapush.tasks import PushTask
+from mapush.tasks.base import TaskSpec
 from mapush.tasks.change import load_changed_task
 
 _log = logging.getLogger("mapush")
@@ -65,12 +66,19 @@ def find_source(root: Path, named: str, step: Optional[str], exp: Optional[str])
     if step is not None:
         raise RequestError(f"--step {step}: {module} is one checkpoint; name its run instead")
     state = read_checkpoint(module)
-    task = task_of(module, exp, state)
+    task = _pushing(task_of(module, exp, state))
     own = module.resolve().parent.parent.parent
     in_run = (own / "task" / "config.py").is_file()
     return Source(
         module, state, build_policy(state, task, module), task, own.name if in_run else task.name
     )
+
+
+def _pushing(task: TaskSpec) -> PushTask:
+    """The task, if it is one whose commands a robot's program knows how to give."""
+    if not isinstance(task, PushTask):
+        raise RequestError(f"{task.name}: is no pushing task; only the policies of these export")
+    return task
 
 
 def _of_run(run: RunDirectory, step: str) -> Source:
@@ -82,7 +90,7 @@ def _of_run(run: RunDirectory, step: str) -> Source:
     else:
         entry = _chosen(run, entries, step)
         state = load_entry(entry)
-    task = load_changed_task(run.part("task"), state.get("config") or {})
+    task = _pushing(load_changed_task(run.part("task"), state.get("config") or {}))
     policy = build_policy(state, task, entry.module)
     return Source(entry.module, state, policy, task, run.name)
 
@@ -106,7 +114,7 @@ def _newest_valid(entries: List[CheckpointEntry]) -> Tuple[CheckpointEntry, Dict
 def _chosen(run: RunDirectory, entries: List[CheckpointEntry], step: str) -> CheckpointEntry:
     steps = {entry.step: entry for entry in entries}
     if step == "best":
-        scores = scores_of(entries, run.part(ledger.FILE_NAME))
+        scores = scores_of(entries, run.part(success_rates.FILE_NAME))
         rated = [(scores[each].rate, each) for each in steps if each in scores]
         if not rated:
             raise RequestError(

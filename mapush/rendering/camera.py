@@ -10,7 +10,7 @@ from typing import Tuple
 import numpy as np
 
 from mapush.rendering.motion import REACH, Motion
-from mapush.tasks import Cylinder, PushTask
+from mapush.simulators import Scene
 
 FOV = 36.0  # degrees, vertical
 ELEVATION = -42.0  # degrees
@@ -59,20 +59,21 @@ def horizontal_fov(aspect: float) -> float:
     return math.degrees(2 * math.atan(math.tan(math.radians(FOV) / 2) * aspect))
 
 
-def frame_motion(motion: Motion, task: PushTask, aspect: float) -> View:
+def frame_motion(motion: Motion, scene: Scene, aspect: float) -> View:
     """Choose the view that shows object, target and robots, the whole episode, from nearest.
 
     It is one over the shoulder of a team that pushes towards the target, from either side.
 
     Args:
         motion: the episode.
-        task: says how large the things are.
+        scene: says how large the things are.
         aspect: width of the picture over its height.
     """
-    points = _outline(motion, task)
+    points = _outline(motion, scene)
     tangent = math.tan(math.radians(FOV) / 2) * _MARGIN
     views = []
-    way = motion.target - motion.thing[0, :2]
+    begin = motion.robots[0, :, :2].mean(axis=0) if scene.object is None else motion.thing[0, :2]
+    way = motion.target - begin
     for turn in _TURNS:
         azimuth = math.degrees(math.atan2(way[1], way[0])) + turn
         axes = View((0.0, 0.0, 0.0), 0.0, azimuth).axes()
@@ -106,20 +107,16 @@ def _middle(offset: np.ndarray, depth: np.ndarray) -> float:
     return (low + high) / 2
 
 
-def _outline(motion: Motion, task: PushTask) -> np.ndarray:
+def _outline(motion: Motion, scene: Scene) -> np.ndarray:
     """Points (n, 3) around everything that is to be seen."""
     corners = np.array(list(itertools.product((-1, 1), (-1, 1))))
-    reach = max(
-        math.hypot(*shape.center)
-        + (shape.radius if isinstance(shape, Cylinder) else math.hypot(*shape.size[:2]) / 2)
-        for shape in task.object.shapes
-    )
     circle = np.array([(math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16)])
-    rounds = [
-        (motion.thing[:, :2], reach * circle, task.object.height),
-        (motion.target[None], task.goal.radius * circle, 0.0),
-        (motion.robots[..., :2].reshape(-1, 2), REACH[0] * corners, REACH[2]),
-    ]
+    rounds = [(motion.robots[..., :2].reshape(-1, 2), REACH[0] * corners, REACH[2])]
+    if scene.marker is not None:
+        around = max(scene.marker.radius, scene.marker.goal_radius) * circle
+        rounds.append((motion.target[None], around, 0.0))
+    if scene.object is not None:
+        rounds.append((motion.thing[:, :2], scene.object.reach * circle, scene.object.height))
     points = []
     for centers, around, height in rounds:
         flat = (centers[:, None] + around).reshape(-1, 2)

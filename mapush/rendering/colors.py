@@ -5,6 +5,8 @@ from __future__ import annotations
 import colorsys
 from typing import Tuple
 
+from mapush.simulators import Scene
+
 Color = Tuple[float, float, float, float]  # red, green, blue, opacity; 0 to 1
 
 OBJECT: Color = (0.93, 0.67, 0.29, 1.0)
@@ -24,7 +26,10 @@ def robot_color(index: int) -> Color:
     return (*colorsys.hsv_to_rgb(hue, 0.55, 0.85), 1.0)
 
 
-def actor_colors(robots: int) -> Tuple[Tuple[float, float, float], ...]:
-    """Colours of what Isaac Gym has in an environment: robots, object, marker, walls."""
-    every = (*(robot_color(index) for index in range(robots)), OBJECT, TARGET, WALL)
+def actor_colors(scene: Scene) -> Tuple[Tuple[float, float, float], ...]:
+    """Colours of what is in a scene, as `Drawing` takes them: robots, object, marker, walls."""
+    every = [robot_color(index) for index in range(scene.robots)]
+    every += [] if scene.object is None else [OBJECT]
+    every += [] if scene.marker is None else [TARGET]
+    every += [WALL]
     return tuple((red, green, blue) for red, green, blue, _ in every)

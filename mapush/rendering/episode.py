@@ -1,20 +1,17 @@
-"""Episodes played one control step at a time, judged as the calculator judges them."""
+"""Episodes as they are recorded: how each went, and where everything was."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
-import torch
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import ControlStep, Policy, VectorEnvironment
 from mapush.errors import RequestError
-from mapush.evaluation.calculator import Policy
 from mapush.rendering.motion import STAND, Motion
-from mapush.tasks import PushTask
-from mapush.tasks.push.termination import Ending
+from mapush.simulators import Scene
 
 SUCCESS, EXCEPTION, TIMEOUT = "arrived", "too close", "out of time"
 LAST_LOOK = 1.0  # s for which the last state of a filmed episode stays in view
@@ -36,7 +33,7 @@ class EpisodeSummary:
 
     @property
     def success(self) -> bool:
-        """Whether the object arrived."""
+        """Whether it reached its aim."""
         return self.outcome == SUCCESS
 
 
@@ -44,13 +41,13 @@ class EpisodeSummary:
 class Recording:
     """One episode, played and ready to be drawn."""
 
-    task: PushTask
+    scene: Scene
     motion: Motion
     summary: EpisodeSummary
 
 
 def play(
-    environment: PushEnvironment,
+    environment: VectorEnvironment,
     policy: Policy,
     episodes: int = 1,
     check: Callable[[], None] = lambda: None,
@@ -59,7 +56,7 @@ def play(
 
     Args:
         environment: fresh, none of its episodes begun.
-        policy: actions (envs, robots, 3) of observations (envs, robots, size); deterministic.
+        policy: actions of observations, both (envs, agents, size); deterministic.
         episodes: how many to record.
         check: called at every control step; may raise to stop.
 
@@ -71,23 +68,22 @@ def play(
             f"episodes = {episodes}: from 1 to {environment.num_envs}, one per environment; "
             "raise --num_envs for more"
         )
-    task = environment.task
     states = [_snapshot(environment, episodes)]
-    target = environment.target[:episodes].cpu().numpy().astype(float)
+    target = _targets(environment, episodes)
     summaries: List[Optional[EpisodeSummary]] = [None] * episodes
-    for control_step, ending in advance(environment, policy, check):
+    for done, each in enumerate(environment.first_episodes(policy, check), 1):
         states.append(_snapshot(environment, episodes))
         for index in range(episodes):
             if summaries[index] is None:
-                summaries[index] = judge(task, ending, index, control_step)
+                summaries[index] = summarise(environment, each, index, done)
         if all(summaries):
             break
     things, robots = (np.stack(part) for part in zip(*states))
     return [
         Recording(
-            task,
+            environment.task.scene,
             Motion(
-                task.control.step,
+                environment.control_step_seconds,
                 target[index],
                 things[: summary.control_steps + 1, index],
                 robots[: summary.control_steps + 1, index],
@@ -99,69 +95,62 @@ def play(
     ]
 
 
-@torch.no_grad()
-def advance(
-    environment: PushEnvironment, policy: Policy, check: Callable[[], None] = lambda: None
-) -> Iterator[Tuple[int, Ending]]:
-    """Run all environments, none of which is reset, until their time is over.
+def summarise(
+    environment: VectorEnvironment, each: ControlStep, index: int, control_steps: int
+) -> Optional[EpisodeSummary]:
+    """How the episode of an environment went, if its last control step ended it.
 
     Args:
-        environment: fresh, none of its episodes begun.
-        policy: actions (envs, robots, 3) of observations (envs, robots, size); deterministic.
-        check: called before every control step; may raise to stop.
-
-    Yields:
-        How many control steps are done, from 1 on, and which episodes the last one ended.
+        environment: where it is played.
+        each: its last control step.
+        index: which environment.
+        control_steps: how many it has had.
     """
-    command = torch.empty(0)
-    for control_step in range(environment.task.termination.control_steps):
-        if control_step % environment.hold == 0:
-            command = environment.command(policy(environment.observe()))
-        check()
-        _, ending, _ = environment.advance(command)
-        yield control_step + 1, ending
-
-
-def judge(
-    task: PushTask, ending: Ending, index: int, control_steps: int
-) -> Optional[EpisodeSummary]:
-    """How the episode of an environment went, if the control step just done ended it."""
-    if not bool(ending.over[index]):
+    if not bool(each.done[index]):
         return None
     outcome = TIMEOUT
-    if bool(ending.arrived[index]):
+    if bool(each.success[index]):
         outcome = SUCCESS
-    elif bool(ending.exception[index]):
+    elif bool(each.failure[index]):
         outcome = EXCEPTION
-    return EpisodeSummary(outcome, control_steps, control_steps * task.control.step)
+    seconds = control_steps * environment.control_step_seconds
+    return EpisodeSummary(outcome, control_steps, seconds)
 
 
-def foresee(environment: PushEnvironment, index: int) -> Motion:
+def foresee(environment: VectorEnvironment, index: int) -> Motion:
     """What is known of an episode when it begins: its start, and the object at its target."""
     things, robots = _snapshot(environment, index + 1)
-    target = environment.target[index].cpu().numpy().astype(float)
+    target = _targets(environment, index + 1)[index]
     arrived = things[index].copy()
     arrived[:2] = target
     return Motion(
-        environment.task.control.step,
+        environment.control_step_seconds,
         target,
         np.stack((things[index], arrived)),
         np.stack((robots[index], robots[index])),
     )
 
 
-def _snapshot(environment: PushEnvironment, count: int) -> Tuple[np.ndarray, np.ndarray]:
+def _targets(environment: VectorEnvironment, count: int) -> np.ndarray:
+    """Where the targets are (count, 2), m; the arena's centre where the task has none."""
+    target = environment.target
+    return np.zeros((count, 2)) if target is None else target[:count].cpu().numpy().astype(float)
+
+
+def _snapshot(environment: VectorEnvironment, count: int) -> Tuple[np.ndarray, np.ndarray]:
     """Where the objects (count, 4) and robots (count, robots, 6) are, as in `Motion`."""
-    bodies = environment.bodies
-    planar = bodies.robots[:count].double().cpu().numpy()
-    thing = bodies.object[:count].double().cpu().numpy()
+    state = environment.state
+    planar = state.robots[:count].double().cpu().numpy()
     robots = np.zeros((*planar.shape[:2], 6))
     robots[..., :2], robots[..., 2], robots[..., 5] = planar[..., :2], STAND, planar[..., 2]
-    if bodies.robot_height is not None:
-        robots[..., 2] = bodies.robot_height[:count].cpu().numpy()
-    if bodies.robot_tilt is not None:
-        robots[..., 3:5] = bodies.robot_tilt[:count].cpu().numpy()
-    height = bodies.object_height[:count].double().cpu().numpy()
+    if state.robot_height is not None:
+        robots[..., 2] = state.robot_height[:count].cpu().numpy()
+    if state.robot_tilt is not None:
+        robots[..., 3:5] = state.robot_tilt[:count].cpu().numpy()
+    if not len(state.object):
+        return np.zeros((count, 4)), robots
+    thing = state.object[:count].double().cpu().numpy()
+    height = state.object_height[:count].double().cpu().numpy()
     return np.column_stack((thing[:, :2], height, thing[:, 2])), robots
 
 

@@ -29,7 +29,7 @@ class Motion:
     Attributes:
         step: s between two states.
         target: (2,) m.
-        thing: (frames, 4) the object's x, y, z in m and yaw in rad.
+        thing: (frames, 4) the object's x, y, z in m and yaw in rad; zeros where there is none.
         robots: (frames, robots, 6) x, y, z of the hips in m and roll, pitch, yaw in rad.
     """
 

@@ -1,4 +1,4 @@
-"""What a task looks like: a MuJoCo model for the eye alone, posed and drawn, never simulated.
+"""What a scene looks like: a MuJoCo model for the eye alone, posed and drawn, never simulated.
 
 Every simulator reports where things are in the same way, so one stage shows them all. The robots
 are look-alikes of the Unitree Go1, with its link lengths; their legs trot with the distance walked.
@@ -20,7 +20,7 @@ from mapush.rendering.colors import DARK, OBJECT, OBJECT_TOP, TARGET, WALL, Colo
 from mapush.rendering.motion import ABDUCTION, FOOT, HIP, LEGS, LINK, TRUNK, Motion
 from mapush.rendering.opengl import FIX, open_context
 from mapush.simulators.mujoco.headless import mujoco
-from mapush.tasks import Box, PushTask
+from mapush.simulators.scene import Box, Marker, Object, Scene
 
 GROUND = ((0.80, 0.83, 0.86), (0.76, 0.79, 0.83))
 
@@ -28,20 +28,20 @@ _DECAL = 0.002  # m between surfaces that would flicker if they lay in one anoth
 
 
 class Stage:
-    """A task's visual model with a camera; free it with `close`.
+    """A scene's visual model with a camera; free it with `close`.
 
     Args:
-        task: what is to be seen.
+        scene: what is to be seen.
         size: width and height of the pictures, pixels.
 
     Raises:
         RequestError: this machine has no OpenGL.
     """
 
-    def __init__(self, task: PushTask, size: Tuple[int, int]) -> None:
-        self.task = task
+    def __init__(self, scene: Scene, size: Tuple[int, int]) -> None:
+        self.scene = scene
         self.size = size
-        self.model = build_stage(task, size).compile()
+        self.model = build_stage(scene, size).compile()
         self.data = mujoco.MjData(self.model)
         self._opengl = open_context()
         try:
@@ -83,12 +83,17 @@ class Stage:
             frame: which of its states.
         """
         data = self.data
-        data.mocap_pos[0] = (*motion.target, 0.0)
-        data.mocap_pos[1] = motion.thing[frame, :3]
-        data.mocap_quat[1] = _quaternion(0.0, 0.0, motion.thing[frame, 3])
-        for robot, state in enumerate(motion.robots[frame]):
-            data.mocap_pos[2 + robot] = state[:3]
-            data.mocap_quat[2 + robot] = _quaternion(*state[3:])
+        body = 0  # they are numbered in the order in which `build_stage` adds them
+        if self.scene.marker is not None:
+            data.mocap_pos[body] = (*motion.target, 0.0)
+            body += 1
+        if self.scene.object is not None:
+            data.mocap_pos[body] = motion.thing[frame, :3]
+            data.mocap_quat[body] = _quaternion(0.0, 0.0, motion.thing[frame, 3])
+            body += 1
+        for robot, state in enumerate(motion.robots[frame], body):
+            data.mocap_pos[robot] = state[:3]
+            data.mocap_quat[robot] = _quaternion(*state[3:])
         data.qpos[:] = angles[frame].ravel()
         mujoco.mj_kinematics(self.model, data)
         mujoco.mj_comPos(self.model, data)
@@ -133,10 +138,10 @@ def _quaternion(roll: float, pitch: float, yaw: float) -> np.ndarray:
     return quaternion
 
 
-def build_stage(task: PushTask, size: Tuple[int, int]) -> mujoco.MjSpec:
+def build_stage(scene: Scene, size: Tuple[int, int]) -> mujoco.MjSpec:
     """Describe the visual model; bodies are posed from outside and nothing touches anything."""
     spec = mujoco.MjSpec()
-    spec.modelname = f"{task.name} to look at"
+    spec.modelname = f"{scene.name} to look at"
     spec.stat.extent = 10.0
     spec.stat.center = [0.0, 0.0, 0.0]
     visual = spec.visual
@@ -149,17 +154,19 @@ def build_stage(task: PushTask, size: Tuple[int, int]) -> mujoco.MjSpec:
     visual.headlight.diffuse = [0.20, 0.20, 0.20]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear, visual.map.zfar = 0.02, 8.0
-    _add_surroundings(spec, task)
-    _add_target(spec, task)
-    _add_object(spec, task)
+    _add_surroundings(spec, scene)
+    if scene.marker is not None:
+        _add_target(spec, scene.marker)
+    if scene.object is not None:
+        _add_object(spec, scene.object)
     spec.add_mesh(name="trunk", uservert=_rounded_box(TRUNK, 0.035).ravel().tolist())
     spec.add_mesh(name="head", uservert=_rounded_box((0.13, 0.09, 0.10), 0.03).ravel().tolist())
-    for index in range(task.robots.count):
+    for index in range(scene.robots):
         _add_robot(spec, index)
     return spec
 
 
-def _add_surroundings(spec: mujoco.MjSpec, task: PushTask) -> None:
+def _add_surroundings(spec: mujoco.MjSpec, scene: Scene) -> None:
     spec.add_texture(
         name="checker",
         type=mujoco.mjtTexture.mjTEXTURE_2D,
@@ -190,34 +197,32 @@ def _add_surroundings(spec: mujoco.MjSpec, task: PushTask) -> None:
             diffuse=[strength] * 3,
             specular=[0.25 * (index == 0)] * 3,
         )
-    half = [length / 2 for length in task.arena.size]
+    half = [length / 2 for length in scene.arena.size]
     _add(world, "PLANE", [*half, 1.0], material="ground")
     for axis, sign in itertools.product((0, 1), (-1, 1)):
-        position, extent = [0.0, 0.0, task.arena.wall_height / 2], [0.05, 0.05, 0.0]
+        position, extent = [0.0, 0.0, scene.arena.wall_height / 2], [0.05, 0.05, 0.0]
         position[axis] = sign * (half[axis] + 0.05)
         extent[1 - axis] = half[1 - axis] + 0.1
-        extent[2] = task.arena.wall_height / 2
+        extent[2] = scene.arena.wall_height / 2
         _add(world, "BOX", extent, position, WALL)
 
 
-def _add_target(spec: mujoco.MjSpec, task: PushTask) -> None:
+def _add_target(spec: mujoco.MjSpec, marker: Marker) -> None:
     body = spec.worldbody.add_body(name="target", mocap=True)
-    goal = task.goal
-    half = goal.marker_height / 2
-    _add(body, "CYLINDER", [goal.marker_radius, half, 0.0], [0, 0, half], TARGET, name="target")
-    dashes = max(24, 2 * round(goal.radius * 16))
+    half, radius = marker.height / 2, marker.goal_radius
+    _add(body, "CYLINDER", [marker.radius, half, 0.0], [0, 0, half], TARGET, name="target")
+    dashes = max(24, 2 * round(radius * 16)) if radius else 0
     for angle in np.arange(dashes) * 2 * math.pi / dashes:
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=[0.018, goal.radius * math.pi / dashes * 0.62, _DECAL / 2],
-            pos=[goal.radius * math.cos(angle), goal.radius * math.sin(angle), _DECAL],
+            size=[0.018, radius * math.pi / dashes * 0.62, _DECAL / 2],
+            pos=[radius * math.cos(angle), radius * math.sin(angle), _DECAL],
             quat=_quaternion(0.0, 0.0, angle),
             rgba=TARGET,
         )
 
 
-def _add_object(spec: mujoco.MjSpec, task: PushTask) -> None:
-    thing = task.object
+def _add_object(spec: mujoco.MjSpec, thing: Object) -> None:
     body = spec.worldbody.add_body(name="object", mocap=True)
     for index, shape in enumerate(thing.shapes):
         position = [*shape.center, (shape.height - thing.height) / 2]

@@ -11,22 +11,21 @@ from typing import Callable, Iterable, Iterator, List
 
 import numpy as np
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import Policy, VectorEnvironment
 from mapush.errors import RequestError
-from mapush.evaluation.calculator import Policy
 from mapush.rendering.camera import frame_motion
 from mapush.rendering.caption import caption
 from mapush.rendering.encoding import Size, write_video
 from mapush.rendering.episode import LAST_LOOK, EpisodeSummary, Recording, frame_indices, play
 from mapush.rendering.motion import gait
 from mapush.rendering.stage import Stage
-from mapush.tasks import PushTask
+from mapush.simulators import Scene
 
 _SMALLEST, _LARGEST = 64, 4096  # pixels
 
 
 def record_episodes(
-    environment: PushEnvironment,
+    environment: VectorEnvironment,
     policy: Policy,
     path: Path,
     episodes: int = 1,
@@ -51,8 +50,9 @@ def record_episodes(
         RequestError: an argument is out of range, or this machine has no OpenGL.
         StorageError: the file cannot be written.
     """
-    _validate(fps, size, environment.task)
-    with Stage(environment.task, size) as stage:  # no OpenGL is said before an episode is played
+    scene = environment.task.scene
+    _validate(fps, size, scene)
+    with Stage(scene, size) as stage:  # no OpenGL is said before an episode is played
         recordings = play(environment, policy, episodes, check)
         pictures = (picture for recording in recordings for picture in draw(stage, recording, fps))
         write_video(_checked(pictures, check), path, fps, size)
@@ -72,9 +72,9 @@ def still(recording: Recording, size: Size = (960, 540), moment: float = 1.0) ->
     """
     if not 0.0 <= moment <= 1.0:
         raise RequestError(f"moment = {moment}: from 0, the beginning, to 1, the end")
-    _validate(1, size, recording.task)
-    with Stage(recording.task, size) as stage:
-        stage.look(frame_motion(recording.motion, recording.task, size[0] / size[1]))
+    _validate(1, size, recording.scene)
+    with Stage(recording.scene, size) as stage:
+        stage.look(frame_motion(recording.motion, recording.scene, size[0] / size[1]))
         last = recording.summary.control_steps
         frame = round(moment * last)
         stage.pose(recording.motion, gait(recording.motion), frame)
@@ -85,7 +85,7 @@ def draw(stage: Stage, recording: Recording, fps: int) -> Iterator[np.ndarray]:
     """Pictures (height, width, 3) of an episode at its own pace, its last state held for 1 s."""
     motion = recording.motion
     angles = gait(motion)
-    stage.look(frame_motion(motion, recording.task, stage.size[0] / stage.size[1]))
+    stage.look(frame_motion(motion, recording.scene, stage.size[0] / stage.size[1]))
     *frames, last = frame_indices(recording, fps)
     for frame in frames:
         stage.pose(motion, angles, frame)
@@ -102,8 +102,8 @@ def _checked(pictures: Iterable[np.ndarray], check: Callable[[], None]) -> Itera
         yield picture
 
 
-def _validate(fps: int, size: Size, task: PushTask) -> None:
-    most = round(1 / task.control.step)
+def _validate(fps: int, size: Size, scene: Scene) -> None:
+    most = round(1 / scene.step)
     if not 1 <= fps <= most:
         raise RequestError(f"fps = {fps}: from 1 to {most}, the control steps per second")
     if any(side % 2 or not _SMALLEST <= side <= _LARGEST for side in size):
@@ -116,4 +116,4 @@ def _validate(fps: int, size: Size, task: PushTask) -> None:
 def _captioned(picture: np.ndarray, recording: Recording, frame: int) -> np.ndarray:
     summary = recording.summary
     outcome = summary.outcome if frame == summary.control_steps else None
-    return caption(picture, recording.task.name, frame * recording.motion.step, outcome)
+    return caption(picture, recording.scene.name, frame * recording.motion.step, outcome)

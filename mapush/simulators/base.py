@@ -6,15 +6,19 @@ centre; commands are in each robot's own yaw frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Dict, Optional, Protocol
 
 import torch
 
+from mapush.errors import CheckpointError
+
 
 @dataclass(frozen=True)
-class Bodies:
+class State:
     """Where everything is after a control step; float32 on the simulator's device.
+
+    What is said of the object is empty, (0, ...), in a scene without one.
 
     Attributes:
         robots: (envs, robots, 3) x, y in m and yaw in rad of every base.
@@ -26,48 +30,73 @@ class Bodies:
     """
 
     robots: torch.Tensor
-    object: torch.Tensor
-    object_velocity: torch.Tensor
-    object_height: torch.Tensor
+    object: torch.Tensor = field(default_factory=lambda: torch.empty(0, 3))
+    object_velocity: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))
+    object_height: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     robot_height: Optional[torch.Tensor] = None
     robot_tilt: Optional[torch.Tensor] = None
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where an episode begins, for the `k` environments that are reset.
+    """Where episodes begin, a row for each environment; float32 on the simulator's device.
+
+    What a scene does not have may be left out.
 
     Attributes:
-        robots: (k, robots, 3) x, y in m and yaw in rad.
-        robot_velocity: (k, robots, 2) planar velocity of the bases in the world frame, m/s.
-        object: (k, 3) x, y in m and yaw in rad, at rest.
-        target: (k, 2) where the target's marker goes, m; it touches nothing.
-        friction: (k,) sliding friction of the object.
+        robots: (envs, robots, 3) x, y in m and yaw in rad.
+        robot_velocity: (envs, robots, 2) planar velocity of the bases in the world frame, m/s.
+        object: (envs, 3) x, y in m and yaw in rad, at rest.
+        target: (envs, 2) where the target's marker goes, m; it touches nothing.
+        friction: (envs,) sliding friction of the object.
     """
 
     robots: torch.Tensor
     robot_velocity: torch.Tensor
-    object: torch.Tensor
-    target: torch.Tensor
-    friction: torch.Tensor
+    object: torch.Tensor = field(default_factory=lambda: torch.empty(0, 3))
+    target: torch.Tensor = field(default_factory=lambda: torch.empty(0, 2))
+    friction: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def spread(self, mask: torch.Tensor) -> Start:
+        """Rows for a whole batch, of which those of `mask` (envs,) bool are this start's.
+
+        This start has as many rows as `mask` has true entries; the other rows are zero.
+        """
+        parts: Dict[str, torch.Tensor] = {}
+        for entry in fields(self):
+            drawn = getattr(self, entry.name)
+            rows = drawn.new_zeros(len(mask) if len(drawn) else 0, *drawn.shape[1:])
+            if len(drawn):
+                rows[mask] = drawn
+            parts[entry.name] = rows
+        return Start(**parts)
 
 
 class Simulator(Protocol):
-    """A batch of independent copies of one task's scene."""
+    """A batch of independent copies of one scene."""
 
     num_envs: int
     device: torch.device
 
-    def reset(self, envs: torch.Tensor, start: Start) -> None:
-        """Put the environments `envs` (k,) int64 where `start` says, without stepping."""
+    def reset(self, mask: torch.Tensor, start: Start) -> None:
+        """Put environments where `start` says, without stepping.
+
+        Args:
+            mask: (envs,) bool, which are put; the others stay as they are.
+            start: a row for every environment; only those of `mask` count.
+        """
         ...
 
     def step(self, command: torch.Tensor) -> None:
         """Advance one control step under `command` (envs, robots, 3): m/s, m/s, rad/s."""
         ...
 
-    def read(self) -> Bodies:
-        """Say where everything is; the tensors are the caller's to keep."""
+    def read(self) -> State:
+        """Say where everything is.
+
+        The tensors may be views of the simulator's own: they hold until the next `step`, `reset`
+        or `load_state_dict`, and whoever needs them longer copies them.
+        """
         ...
 
     def state_dict(self) -> Dict[str, Any]:
@@ -85,3 +114,32 @@ class Simulator(Protocol):
     def close(self) -> None:
         """Free threads and device memory."""
         ...
+
+
+def check_capture(given: Dict[str, Any], own: Dict[str, Any], remedy: str) -> None:
+    """Refuse a capture whose tensors are not those of `own`, a capture of this simulator.
+
+    Args:
+        given: what is to be restored.
+        own: what this simulator captures now.
+        remedy: what to resume with, for the message.
+
+    Raises:
+        CheckpointError: naming the tensor, what it is and what it should be.
+    """
+    for name, mine in own.items():
+        value = given.get(name)
+        if not isinstance(value, torch.Tensor) or (value.shape, value.dtype) != (
+            mine.shape,
+            mine.dtype,
+        ):
+            raise CheckpointError(
+                f"simulator {name}: {_kind(value)} does not fit this scene's {_kind(mine)}; "
+                f"resume with {remedy}"
+            )
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).replace('torch.', '')} {tuple(value.shape)}"
+    return "nothing" if value is None else type(value).__name__

@@ -1,11 +1,9 @@
 """Tasks: what a folder under `task/` says, typed and validated."""
 
+from mapush.simulators.scene import Arena, Box, Cylinder
 from mapush.tasks.load import known_experiments, load_task, task_folder
 from mapush.tasks.push.spec import (
-    Arena,
-    Box,
     Control,
-    Cylinder,
     Goal,
     Metrics,
     Object,
@@ -14,6 +12,7 @@ from mapush.tasks.push.spec import (
     Robots,
     Termination,
 )
+from mapush.tasks.registry import register
 
 __all__ = [
     "Arena",
@@ -29,5 +28,6 @@ __all__ = [
     "Termination",
     "known_experiments",
     "load_task",
+    "register",
     "task_folder",
 ]

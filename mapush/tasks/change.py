@@ -14,14 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from mapush import schema
 from mapush.errors import TaskError, nearest
+from mapush.tasks.base import TaskSpec
 from mapush.tasks.load import load_task
-from mapush.tasks.push.spec import PushTask
 
 SET = "set"
 """What the files of a run call the changed values, by path."""
 
 
-def load_changed_task(folder: Path, config: Mapping[str, Any]) -> PushTask:
+def load_changed_task(folder: Path, config: Mapping[str, Any]) -> TaskSpec:
     """The task of a run or a checkpoint: that of a folder with what was changed by `--set`.
 
     Args:
@@ -38,7 +38,7 @@ def load_changed_task(folder: Path, config: Mapping[str, Any]) -> PushTask:
 
 
 def read_changes(
-    task: PushTask, texts: Mapping[str, str], beside: Iterable[str] = ()
+    task: TaskSpec, texts: Mapping[str, str], beside: Iterable[str] = ()
 ) -> Dict[str, Any]:
     """The values that texts mean, by their full path, as plain values for a file.
 
@@ -62,7 +62,7 @@ def read_changes(
     return {path: found[path] for path in sorted(found)}
 
 
-def value_of(task: PushTask, path: str) -> Any:  # noqa: ANN401
+def value_of(task: TaskSpec, path: str) -> Any:  # noqa: ANN401
     """What a task has at the full path of a value, as a plain value for a file."""
     node: Any = task
     for part in path.split("."):
@@ -70,7 +70,7 @@ def value_of(task: PushTask, path: str) -> Any:  # noqa: ANN401
     return _plain(node)
 
 
-def change_task(task: PushTask, values: Mapping[str, Any]) -> PushTask:
+def change_task(task: TaskSpec, values: Mapping[str, Any]) -> TaskSpec:
     """A task with other values.
 
     Args:
@@ -125,7 +125,7 @@ def _labels(branch: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _labels(each)
 
 
-def _find(task: PushTask, path: str, beside: Tuple[str, ...]) -> Tuple[str, Any]:
+def _find(task: TaskSpec, path: str, beside: Tuple[str, ...]) -> Tuple[str, Any]:
     """The full path of a value and its type."""
     node: Any = task
     kind: Any = None
@@ -153,7 +153,7 @@ def _find(task: PushTask, path: str, beside: Tuple[str, ...]) -> Tuple[str, Any]
 
 
 def _unknown(
-    task: PushTask, path: str, where: str, names: Tuple[str, ...], beside: Tuple[str, ...]
+    task: TaskSpec, path: str, where: str, names: Tuple[str, ...], beside: Tuple[str, ...]
 ) -> TaskError:
     """For a path that leads nowhere: the one that is likely meant, and what there is."""
     if where and not names:

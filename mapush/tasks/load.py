@@ -1,8 +1,9 @@
 """Reads a task folder.
 
 A `config.py` is Python that says one thing, `task = PushTask(...)`. It is read as data and never
-run: constructors of `mapush.tasks`, numbers, strings, tuples, arithmetic and earlier names are all
-it can hold. So a results directory from anybody can be evaluated, and an error names its line.
+run: constructors of the registered kinds of task, numbers, strings, tuples, arithmetic and earlier
+names are all it can hold. So a results directory from anybody can be evaluated, and an error names
+its line.
 """
 
 from __future__ import annotations
@@ -11,30 +12,17 @@ import ast
 import math
 import operator
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from pydantic import ValidationError
 
 from mapush.errors import TaskError, there_are
-from mapush.tasks.push import spec
+from mapush.tasks import registry
+
+if TYPE_CHECKING:
+    from mapush.tasks.base import TaskSpec
 
 CONFIG = "config.py"
-_CONSTRUCTORS = {
-    kind.__name__: kind
-    for kind in (
-        spec.Arena,
-        spec.Box,
-        spec.Control,
-        spec.Cylinder,
-        spec.Goal,
-        spec.Metrics,
-        spec.Object,
-        spec.PushTask,
-        spec.Rewards,
-        spec.Robots,
-        spec.Termination,
-    )
-}
 _BINARY = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -70,7 +58,7 @@ def task_folder(experiment: str, root: Optional[Path] = None) -> Path:
     return root / experiment
 
 
-def load_task(folder: Path) -> spec.PushTask:
+def load_task(folder: Path) -> TaskSpec:
     """Read `config.py` of a task folder.
 
     Raises:
@@ -88,7 +76,7 @@ def load_task(folder: Path) -> spec.PushTask:
     return parse_task(text, str(path))
 
 
-def parse_task(text: str, path: str) -> spec.PushTask:
+def parse_task(text: str, path: str) -> TaskSpec:
     """Read the text of a `config.py`; `path` names it in messages."""
     try:
         tree = ast.parse(text, filename=path)
@@ -104,8 +92,9 @@ class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
         self.names: Dict[str, Any] = {}
+        self.constructors = registry.constructors()
 
-    def read(self, tree: ast.Module) -> spec.PushTask:
+    def read(self, tree: ast.Module) -> TaskSpec:
         for statement in tree.body:
             if isinstance(statement, (ast.Import, ast.ImportFrom)) or (
                 isinstance(statement, ast.Expr)
@@ -123,9 +112,11 @@ class _Reader:
                 continue
             raise self.error(statement, "only imports and assignments can stand here")
         task = self.names.get("task")
-        if not isinstance(task, spec.PushTask):
-            raise TaskError(f"{self.path}: holds no `task = PushTask(...)`")
-        return task
+        classes = registry.task_classes()
+        if not isinstance(task, classes):
+            wanted = " or ".join(f"`task = {kind.__name__}(...)`" for kind in classes)
+            raise TaskError(f"{self.path}: holds no {wanted}")
+        return task  # pyright: ignore[reportReturnType] - what is registered is one
 
     def value(self, node: ast.expr) -> Any:  # noqa: ANN401
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
@@ -149,7 +140,7 @@ class _Reader:
         raise self.error(
             node,
             "only numbers, strings, tuples, + - * /, math.pi and "
-            + ", ".join(_CONSTRUCTORS)
+            + ", ".join(self.constructors)
             + " can stand here",
         )
 
@@ -160,9 +151,9 @@ class _Reader:
         raise self.error(node, f"{value!r} is not a number to calculate with")
 
     def construct(self, node: ast.Call) -> Any:  # noqa: ANN401
-        kind = _CONSTRUCTORS.get(node.func.id) if isinstance(node.func, ast.Name) else None
+        kind = self.constructors.get(node.func.id) if isinstance(node.func, ast.Name) else None
         if kind is None:
-            raise self.error(node, "only " + ", ".join(_CONSTRUCTORS) + " can be called")
+            raise self.error(node, "only " + ", ".join(self.constructors) + " can be called")
         if node.args or any(keyword.arg is None for keyword in node.keywords):
             raise self.error(node, f"{kind.__name__} takes its fields by name: field=value")
         fields = {str(keyword.arg): self.value(keyword.value) for keyword in node.keywords}
@@ -184,7 +175,7 @@ class _Reader:
             str(part) for part in where if not isinstance(part, str) or part.isidentifier()
         )
         if first["type"] == "extra_forbidden":
-            allowed = ", ".join(_CONSTRUCTORS[kind].model_fields)
+            allowed = ", ".join(self.constructors[kind].model_fields)
             return self.error(node, f"{kind} has no field {name!r}; it has: {allowed}")
         if first["type"] == "missing":
             return self.error(node, f"{kind} needs a value for {name!r}")

@@ -34,6 +34,11 @@ def _rules(text: str) -> str:
     return text
 
 
+def _device(text: str) -> str:
+    simulators.check_device(text)
+    return text
+
+
 class RunConfig(Section):
     """The run."""
 
@@ -62,15 +67,22 @@ class EnvironmentConfig(Section):
 class SimulatorConfig(Section):
     """Simulator."""
 
-    sim: Annotated[str, OneOf(lambda: simulators.SIMULATORS)] = Field(
-        default="mujoco", description="the simulator"
+    sim: Annotated[str, OneOf(simulators.known_simulators)] = Field(
+        default=simulators.DEFAULT, description="the simulator"
     )
     sim_options: str = Field(
         default="", description="what is set of the simulator, name=value,name=value"
     )
-    device: Annotated[str, OneOf(lambda: simulators.DEVICES)] = Field(
-        default="auto", description="where all tensors live; auto: the GPU for isaacgym, else cpu"
+    device: Annotated[str, AfterValidator(_device), Unit("device")] = Field(
+        default="auto",
+        description=f"where all tensors live, {', '.join(simulators.DEVICES)}; auto: a GPU where "
+        "the simulator needs one, else cpu",
     )
+
+    @property
+    def choice(self) -> simulators.SimulatorChoice:
+        """What builds it."""
+        return simulators.SimulatorChoice(self.sim, self.device, self.sim_options)
 
 
 class LearnerConfig(Section):

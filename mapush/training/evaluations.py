@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from typing import Callable, Dict
 
-import torch
-
 from mapush.checkpoint.manifest import read as read_manifest
 from mapush.checkpoint.retention import AnyOf, CheckpointInfo, KeepBest, KeepFinal
-from mapush.evaluation.assess import TEST_SEED, TRAINING_SEED, assess
-from mapush.evaluation.calculator import Figures
-from mapush.evaluation.ledger import FILE_NAME, read_success_rates, write_success_rate
+from mapush.environment.vector import Policy
+from mapush.evaluation.evaluator import TRAINING_SEED, Evaluator
 from mapush.evaluation.policy import load_policy
+from mapush.evaluation.success_rates import FILE_NAME, read_success_rates, write_success_rate
 from mapush.runs.directory import RunDirectory
 from mapush.training.plan import Plan
 
 
+def learner_evaluator(plan: Plan) -> Evaluator:
+    """What evaluates the learner while it trains; nothing is built before the first time."""
+    config = plan.config
+    return Evaluator(
+        config.task,
+        config.simulator.choice,
+        config.evaluation.eval_envs,
+        TRAINING_SEED,
+        config.ppo.decimation,
+    )
+
+
 def evaluate_learner(
-    plan: Plan, policy: Callable[[torch.Tensor], torch.Tensor], check: Callable[[], None]
+    evaluator: Evaluator, policy: Policy, check: Callable[[], None]
 ) -> Dict[str, float]:
     """The figures of a policy in training, which choose the best checkpoint.
 
     Args:
-        plan: Says in what, and how many episodes.
+        evaluator: See `learner_evaluator`.
         policy: Deterministic actions of observations.
         check: Called at every control step; may raise to stop.
     """
-    episodes = plan.config.evaluation.eval_envs
-    figures = _assess(plan, policy, plan.config.ppo.decimation, episodes, TRAINING_SEED, check)
+    figures = evaluator.evaluate(policy, check)
     return {
         "success_rate": figures.success_rate,
         "finished_time": figures.finished_time,
@@ -52,7 +61,7 @@ def evaluate_run(
     Raises:
         StorageError: The figures cannot be written.
     """
-    episodes = plan.config.evaluation.final_envs
+    task, episodes = plan.config.task, plan.config.evaluation.final_envs
     if not episodes:
         return
     path = run.current / FILE_NAME
@@ -65,33 +74,17 @@ def evaluate_run(
     for entry in entries:
         if entry.step not in chosen:
             continue
-        policy = load_policy(entry.module, plan.config.task)
-        figures = _assess(plan, policy, policy.hold, episodes, TEST_SEED, check)
+        policy = load_policy(entry.module, task)
+        evaluator = Evaluator(
+            task, plan.config.simulator.choice, episodes, decimation=policy.decimation
+        )
+        try:
+            figures = evaluator.evaluate(policy, check)
+        finally:
+            evaluator.close()
         write_success_rate(path, figures.entry(entry.step))
         low, high = figures.interval
         say(
             f"{entry.path.name}: success rate {figures.success_rate:.3f} "
             f"({low:.3f} to {high:.3f}, {figures.episodes} episodes)"
         )
-
-
-def _assess(
-    plan: Plan,
-    policy: Callable[[torch.Tensor], torch.Tensor],
-    decimation: int,
-    episodes: int,
-    seed: int,
-    check: Callable[[], None],
-) -> Figures:
-    simulator = plan.config.simulator
-    return assess(
-        policy,
-        decimation,
-        plan.config.task,
-        simulator.sim,
-        episodes,
-        seed,
-        check,
-        simulator.device,
-        simulator.sim_options,
-    )

@@ -6,8 +6,7 @@ import contextlib
 import time
 from typing import Dict, Iterator, Tuple
 
-from mapush.environment.vector import PushEnvironment
-from mapush.training.log import LOG_NAMES
+from mapush.environment.base import Environment
 
 _PARTS: Tuple[str, ...] = ("simulate", "act", "update", "save", "evaluate")
 
@@ -44,7 +43,7 @@ class Stopwatch:
 
 
 def update_figures(
-    environment: PushEnvironment,
+    environment: Environment,
     losses: Dict[str, float],
     watch: Stopwatch,
     steps: int,
@@ -59,7 +58,7 @@ def update_figures(
         steps: Environment steps of the update.
         unprotected_steps: Environment steps since the newest durable checkpoint.
     """
-    terms, episodes = environment.take_terms(), environment.take_episodes()
+    terms, episodes = environment.take_reward_terms(), environment.take_episodes()
     train = {
         "average_step_reward": sum(terms.values()),
         "success_rate": environment.success_rate,
@@ -73,7 +72,7 @@ def update_figures(
     speed.update({f"seconds_{name}": seconds for name, seconds in spent.items()})
     return {
         "train": train,
-        "reward": {LOG_NAMES[name]: value for name, value in terms.items()},
+        "reward": terms,
         "loss": losses,
         "speed": speed,
         "checkpoint": {

@@ -23,16 +23,6 @@ from mapush.training.tensorboard import ScalarWriter, drop_after
 _INDENT = " " * 25
 _PLAIN_SECONDS = 5.0  # between two lines where there is no terminal
 
-LOG_NAMES = {
-    "reach_target": "reach_target_reward",
-    "exception": "exception_punishment",
-    "distance_to_target": "distance_to_target_reward",
-    "approach": "approach_reward",
-    "collision": "collision_punishment",
-    "push": "push_reward",
-    "ocb": "ocb_reward",
-}
-
 
 def say(line: str) -> None:
     """One line on the screen, at once; a screen that is gone, or a full disk, stops nothing."""

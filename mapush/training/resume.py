@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointStore
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.base import Environment
 from mapush.errors import CheckpointError
 from mapush.learners.base import Learner
 from mapush.runs.directory import RunDirectory
@@ -40,9 +40,7 @@ def newest_valid(run: RunDirectory, lease: Lease, warnings: List[str]) -> Option
     return None
 
 
-def restore(
-    plan: Plan, source: Source, learner: Learner, environment: PushEnvironment
-) -> List[str]:
+def restore(plan: Plan, source: Source, learner: Learner, environment: Environment) -> List[str]:
     """Bring a learner and an environment to a checkpoint.
 
     Returns:
@@ -88,7 +86,7 @@ def _misfit(plan: Plan, source: Source) -> str:
     return "was trained with other --set" if config.get(SET) != own.get(SET) else ""
 
 
-def _restore_episodes(environment: PushEnvironment, source: Source) -> None:
+def _restore_episodes(environment: Environment, source: Source) -> None:
     try:
         environment.load_state_dict(source.state["environment_state"])
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:

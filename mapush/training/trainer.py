@@ -12,7 +12,8 @@ import torch
 
 from mapush.arguments import command_line
 from mapush.checkpoint import retention
-from mapush.environment.vector import ACTION_SIZE, PushEnvironment
+from mapush.environment.base import Environment
+from mapush.environment.build import make_environment
 from mapush.errors import EXIT_COMPLETE, EXIT_RUN_AGAIN, LostRunError, MapushError, RequestError
 from mapush.files import check_path, is_directory, make_directory, storage_errors
 from mapush.learners.base import Learner
@@ -22,8 +23,6 @@ from mapush.runs.directory import RunDirectory
 from mapush.runs.lease import Lease, acquire
 from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
-from mapush.simulators import make_simulator
-from mapush.tasks.push.observation import angle_positions
 from mapush.training import startup
 from mapush.training.checkpointing import (
     Boundary,
@@ -34,7 +33,7 @@ from mapush.training.checkpointing import (
     save_policy,
 )
 from mapush.training.disk_space import Space, estimate, require
-from mapush.training.evaluations import evaluate_learner, evaluate_run
+from mapush.training.evaluations import evaluate_learner, evaluate_run, learner_evaluator
 from mapush.training.figures import Stopwatch, update_figures
 from mapush.training.interruption import SignalFlag, Stopped, interruption
 from mapush.training.log import RunLog, say, show_any_letter
@@ -153,25 +152,23 @@ class Trainer:
             RequestError: A value does not fit.
             CheckpointError: The checkpoint does not fit.
         """
-        config, task = plan.config, plan.config.task
-        evaluation = config.evaluation
-        simulator = make_simulator(
-            config.simulator.sim,
-            task,
+        config, evaluation = plan.config, plan.config.evaluation
+        decimation = config.ppo.decimation
+        self.environment: Environment = make_environment(
+            config.task,
             config.environment.num_envs,
-            config.simulator.device,
-            config.simulator.sim_options,
+            config.simulator.choice,
+            config.run.seed,
+            decimation,
             room=max(evaluation.eval_freq and evaluation.eval_envs, evaluation.final_envs),
         )
-        decimation = config.ppo.decimation
-        self.environment = PushEnvironment(task, simulator, config.run.seed, decimation)
         self.learner: Learner = LEARNERS[config.learner.learner](
             config=config.ppo,
             envs=config.environment.num_envs,
-            agents=task.robots.count,
-            observation_size=task.observation_size,
-            action_size=ACTION_SIZE,
-            angles=angle_positions(task.robots.count),
+            agents=self.environment.agents,
+            observation_size=self.environment.observation_size,
+            action_size=self.environment.action_size,
+            angles=self.environment.angles,
             device=self.environment.device,
             seed=config.run.seed,
         )
@@ -185,6 +182,7 @@ class Trainer:
         self._total = config.run.train_timesteps
         self._steps_per_decision = config.environment.num_envs * decimation
         self._steps_per_update = self._steps_per_decision * self.learner.rollout_steps
+        self._evaluator = learner_evaluator(plan)
         self._evaluation = evaluation_policy(evaluation.eval_freq)
         self._saving = save_policy(config.checkpointing.save_freq)
         self._lost: Optional[LostRunError] = None
@@ -227,6 +225,7 @@ class Trainer:
                 run, request.use_tensorboard, self._total, updates, self.step, self._is_evaluated
             )
             closing.callback(log.close)
+            closing.callback(self._evaluator.close)
             durable = self.step if is_resumed and plan.source else None
             self._checkpointer = Checkpointer(
                 run, lease, plan.config.checkpointing, durable, log.warn
@@ -343,7 +342,7 @@ class Trainer:
     def _evaluate_and_save(self) -> None:
         if self._evaluation.due(self._moment()):
             with self._watch.measure("evaluate"):
-                figures = evaluate_learner(self._plan, self.learner.policy, self._check)
+                figures = evaluate_learner(self._evaluator, self.learner.policy, self._check)
                 self._log.evaluation(self.updates, self.step, figures)
             self.boundary.evaluation = figures
         if self._saving.due(self._moment()):

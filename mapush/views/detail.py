@@ -12,7 +12,7 @@ from mapush.arguments import command_line
 from mapush.checkpoint import manifest
 from mapush.checkpoint.store import CheckpointEntry
 from mapush.errors import CheckpointError
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
 from mapush.evaluation.scores import scores_of
 from mapush.files import size_of
 from mapush.runs import record
@@ -123,7 +123,7 @@ def _show_checkpoints(out: Console, run: RunDirectory, entries: List[CheckpointE
     out.print(f"\n{len(entries)} checkpoints, {total}, in {run.part(CHECKPOINTS)}")
     if not entries:
         return
-    scores = scores_of(entries, run.part(ledger.FILE_NAME))
+    scores = scores_of(entries, run.part(success_rates.FILE_NAME))
     headings = ("step", "size", "created", "success", "by")
     rows = [
         (
@@ -146,13 +146,15 @@ def _created(entry: CheckpointEntry) -> str:
 
 
 def _show_figures(out: Console, run: RunDirectory) -> None:
-    path = run.part(ledger.FILE_NAME)
-    figures = ledger.read_success_rates(path)
+    path = run.part(success_rates.FILE_NAME)
+    figures = success_rates.read_success_rates(path)
     if not figures:
         out.print("\nnot evaluated yet")
         return
     out.print(f"\n{path}")
-    headings = ("step", "success", "95% interval", "episodes", "time [s]", "collision", "collab.")
+    own = list(dict.fromkeys(name for each in figures for name in each.metrics))
+    short = (name.partition(" ")[0] for name in own)
+    headings = ("step", "success", "95% interval", "episodes", "time [s]", *short)
     rows = [
         (
             f"{each.step:,}",
@@ -160,8 +162,7 @@ def _show_figures(out: Console, run: RunDirectory) -> None:
             f"{each.low:.3f} to {each.high:.3f}",
             f"{each.episodes}",
             f"{each.finished_time:.2f}",
-            f"{each.collision_degree:.4f}",
-            f"{each.collaboration_degree:.4f}",
+            *(f"{each.metrics[name]:.4f}" if name in each.metrics else "-" for name in own),
         )
         for each in figures
     ]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mapush.checkpoint import retention
 from mapush.checkpoint.names import directory_name
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
 from mapush.evaluation.scores import scores_of
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run
@@ -50,7 +50,7 @@ def prune_runs(root: Path, names: Sequence[str], keep: str, dry_run: bool) -> No
 
 
 def _plan(run: RunDirectory, policy: retention.Policy) -> Pruning:
-    scores = scores_of(run.entries(), run.part(ledger.FILE_NAME))
+    scores = scores_of(run.entries(), run.part(success_rates.FILE_NAME))
     return plan(run, policy, {step: score.rate for step, score in scores.items()})
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Set, Tuple
 
 from mapush.errors import MapushError, RequestError
-from mapush.evaluation import ledger
+from mapush.evaluation import success_rates
 from mapush.evaluation.scores import newest_score
 from mapush.files import size_of
 from mapush.launch.jobs import JobFolder, known_jobs
@@ -68,7 +68,7 @@ def summarize(run: RunDirectory, queue: Queue) -> Summary:
         why=plain(why),
         steps=entries[-1].step if entries else 0,
         total_steps=found.total_steps,
-        success_rate=newest_score(entries, run.part(ledger.FILE_NAME)),
+        success_rate=newest_score(entries, run.part(success_rates.FILE_NAME)),
         checkpoints=len(entries),
         bytes=sum(size_of(entry.path) for entry in entries),
         started=plain(found.started),

@@ -8,7 +8,7 @@ from typing import List, Sequence
 from rich.console import Console
 
 from mapush.errors import EXIT_COMPLETE, EXIT_FAILURE
-from mapush.evaluation import ledger
+from mapush.evaluation.success_rates import FILE_NAME, read_success_rates
 from mapush.runs.directory import RunDirectory
 from mapush.runs.verification import Check, Finding, locate, verify
 from mapush.tasks import load_task
@@ -16,7 +16,7 @@ from mapush.views import tables
 
 _CHECKS = (
     Check("task/config.py", "task", load_task, is_needed=True),
-    Check(ledger.FILE_NAME, ledger.FILE_NAME, ledger.read_success_rates),
+    Check(FILE_NAME, FILE_NAME, read_success_rates),
 )
 
 

@@ -13,8 +13,8 @@ from typing import Dict
 import torch
 from torch import nn
 
-from mapush.simulators.isaacgym import assets
-from mapush.simulators.isaacgym.walking import HISTORY, OBSERVATION
+from mapush.robots import assets
+from mapush.robots.walking import HISTORY, OBSERVATION
 
 _MESH = b"solid nothing\nendsolid nothing\n"
 _FORWARD, _LEFT, _TURN = (HISTORY - 1) * OBSERVATION + 3 + torch.arange(3)

@@ -16,7 +16,8 @@ from tests.doctor.questions import levels, profile, question, said
 
 pytestmark = pytest.mark.slow  # processes by the dozen
 
-PYTHON = {"modules": {"json": "json"}, "simulator": "mujoco", "envs": 1, "gpus": 0}
+PYTHON = {"modules": {"json": "json"}, "check": None, "envs": 1, "gpus": 0}
+ISAACGYM = "mapush.simulators.isaacgym.imports:check"
 PYTHON.update(uses_gpu=False, python=[3, 8])
 SOUND = {"bash": OK, "TMPDIR": OK, "Python": OK, "packages": OK}
 LINES = "set-up lines"
@@ -146,7 +147,7 @@ def test_a_directory_for_temporary_files_that_is_none_is_warned_of(
             ["cannot be imported: no-such is missing"],
         ),
         ({"python": [3, 99]}, "Python", ["needs Python 3.99"]),
-        ({"simulator": "isaacgym"}, "simulator", ["isaacgym is not installed"]),
+        ({"check": ISAACGYM}, "simulator", ["isaacgym is not installed"]),
     ],
 )
 def test_what_a_python_lacks_is_a_loss(

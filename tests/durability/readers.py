@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from mapush.checkpoint import manifest, module, published
 from mapush.errors import RequestError
-from mapush.evaluation.ledger import Entry, read_success_rates
 from mapush.evaluation.policy import build_policy, read_checkpoint
+from mapush.evaluation.success_rates import Entry, read_success_rates
 from mapush.learners.network import Actor, Architecture
 from mapush.runs import record
 from mapush.runs.lease import acquire, living
@@ -157,7 +157,13 @@ def _sealed(fields: Dict[str, Any]) -> bytes:
     return json.dumps({**fields, "seal": manifest.digest(fields)}).encode()
 
 
-_ENTRY = Entry(20_000, 0.5, 0.4, 0.6, 300, 11.5, 0.01, 0.02).text().encode()
+_ENTRY = (
+    Entry(
+        20_000, 0.5, 0.4, 0.6, 300, 11.5, {"collision degree": 0.01, "collaboration degree": 0.02}
+    )
+    .text()
+    .encode()
+)
 
 
 class Fuzz:

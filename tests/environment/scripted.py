@@ -8,15 +8,17 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import torch
 
-from mapush.simulators.base import Bodies, Start
+from mapush.simulators.base import Start, State
 from mapush.tasks import PushTask, load_task, task_folder
 
 TASKS = Path(__file__).resolve().parents[2] / "task"
-Script = Callable[[int], Bodies]  # control steps since the beginning to bodies
+Script = Callable[[int], State]  # control steps since the beginning to bodies
 
 
 def task_of(exp: str) -> PushTask:
-    return load_task(task_folder(exp, TASKS))
+    task = load_task(task_folder(exp, TASKS))
+    assert isinstance(task, PushTask)
+    return task
 
 
 def bodies_at(
@@ -25,13 +27,13 @@ def bodies_at(
     velocity: Sequence[float] = (0.0, 0.0),
     height: float = 0.25,
     envs: int = 1,
-) -> Bodies:
+) -> State:
     """The same scene in every environment: robots and object as (x, y, yaw)."""
 
     def repeated(values: Any) -> torch.Tensor:
         return torch.tensor([values] * envs, dtype=torch.float32)
 
-    return Bodies(repeated(robots), repeated(thing), repeated(velocity), repeated(height))
+    return State(repeated(robots), repeated(thing), repeated(velocity), repeated(height))
 
 
 class ScriptedSimulator:
@@ -45,15 +47,15 @@ class ScriptedSimulator:
         self.resets: List[List[int]] = []
         self._script = script
 
-    def reset(self, envs: torch.Tensor, start: Start) -> None:
-        assert len(start.robots) == len(envs)
-        self.resets.append(envs.tolist())
+    def reset(self, mask: torch.Tensor, start: Start) -> None:
+        assert len(start.robots) == len(mask) == self.num_envs
+        self.resets.append(torch.nonzero(mask).flatten().tolist())
 
     def step(self, command: torch.Tensor) -> None:
         self.commands.append(command.clone())
         self.steps += 1
 
-    def read(self) -> Bodies:
+    def read(self) -> State:
         now = self._script(self.steps)
         return replace(now, object=now.object.clone())
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from scripted import ScriptedSimulator, bodies_at, task_of
 
-from mapush.environment.vector import Episode, PushEnvironment
+from mapush.environment.base import Episode
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError
-from mapush.simulators.base import Bodies
+from mapush.simulators.base import State
 from mapush.tasks import PushTask
-from mapush.tasks.push.reward import TERMS
+from mapush.tasks.push.reward import REWARDS
 from tests.support import differences
 
 FAR, TOUCHING = [(-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0), (-1.0, 0.1, 0.0)]
@@ -30,7 +31,7 @@ class Story:
         self.place = (0.0, 0.0, 0.0)
         self.collision_at = math.inf
 
-    def __call__(self, step: int) -> Bodies:
+    def __call__(self, step: int) -> State:
         bodies = bodies_at(FAR, envs=2)
         if self.at <= step < self.until:
             bodies.object[0] = torch.tensor(self.place)
@@ -45,14 +46,17 @@ def short(control_steps: int) -> PushTask:
     return task.model_copy(update={"termination": limits})
 
 
-def begin(hold: int, control_steps: int = 20) -> Tuple[PushEnvironment, ScriptedSimulator, Story]:
+def begin(
+    decimation: int, control_steps: int = 20
+) -> Tuple[VectorEnvironment, ScriptedSimulator, Story]:
     story = Story()
     simulator = ScriptedSimulator(2, story)
-    return PushEnvironment(short(control_steps), simulator, 1, hold), simulator, story
+    return VectorEnvironment(short(control_steps), simulator, 1, decimation), simulator, story
 
 
-def arrive(environment: PushEnvironment, story: Story, at: int) -> None:
+def arrive(environment: VectorEnvironment, story: Story, at: int) -> None:
     """Let the first environment's object lie on its target from control step `at` on."""
+    assert environment.target is not None
     x, y = environment.target[0].tolist()
     story.at, story.place = at, (x, y, 0.0)
 
@@ -62,7 +66,7 @@ def flags(value: torch.Tensor) -> List[bool]:
 
 
 def test_the_command_is_the_clipped_action_at_half_gain() -> None:
-    environment, simulator, _ = begin(hold=2)
+    environment, simulator, _ = begin(decimation=2)
     action = torch.tensor([[[0.0, 1.0, -1.0], [2.0, -3.0, 90.0]]] * 2)
     environment.step(action)
     expected = torch.tensor([[[0.0, 0.25, -0.25], [0.5, -0.5, 0.5]]] * 2)
@@ -70,18 +74,18 @@ def test_the_command_is_the_clipped_action_at_half_gain() -> None:
     assert all(torch.equal(command, expected) for command in simulator.commands)
 
 
-@pytest.mark.parametrize("hold", [0, -1, 3, 40])
-def test_a_hold_that_does_not_divide_the_episode_is_refused(hold: int) -> None:
-    with pytest.raises(RequestError, match=f"hold = {hold}: .*20"):
-        begin(hold)
+@pytest.mark.parametrize("decimation", [0, -1, 3, 40])
+def test_a_hold_that_does_not_divide_the_episode_is_refused(decimation: int) -> None:
+    with pytest.raises(RequestError, match=f"--hold {decimation}: .*20"):
+        begin(decimation)
 
 
 def test_an_arrival_inside_a_hold_earns_nothing_more() -> None:
-    environment, simulator, story = begin(hold=5)
+    environment, simulator, story = begin(decimation=5)
     arrive(environment, story, at=3)
     outcome = environment.step(STILL)
 
-    stepwise, _, again = begin(hold=1)
+    stepwise, _, again = begin(decimation=1)
     arrive(stepwise, again, at=3)
     earned = sum(stepwise.step(STILL).reward[0] for _ in range(3))
     torch.testing.assert_close(outcome.reward[0], earned)
@@ -91,20 +95,20 @@ def test_an_arrival_inside_a_hold_earns_nothing_more() -> None:
     assert simulator.resets == [[0, 1], [0]]
     (episode,) = environment.take_episodes()
     assert episode == Episode(
-        pytest.approx(float(outcome.reward[0].mean())), 3, success=True, exception=False
+        pytest.approx(float(outcome.reward[0].mean())), 3, success=True, failure=False
     )
     assert environment.take_episodes() == []
     assert environment.success_rate == 1.0
 
 
 def test_an_exception_inside_a_hold_costs_once() -> None:
-    environment, _, story = begin(hold=5)
+    environment, _, story = begin(decimation=5)
     story.collision_at = 2
     outcome = environment.step(STILL)
     assert flags(outcome.terminated) == [True, False]
     assert -6 < float(outcome.reward[0, 0]) < -5
     (episode,) = environment.take_episodes()
-    assert (episode.control_steps, episode.success, episode.exception) == (2, False, True)
+    assert (episode.control_steps, episode.success, episode.failure) == (2, False, True)
     assert environment.success_rate == 0.0
 
 
@@ -113,17 +117,17 @@ def test_an_exception_inside_a_hold_costs_once() -> None:
 def test_an_exception_with_or_after_the_arrival_changes_nothing(
     collision_at: int, until: float
 ) -> None:
-    environment, _, story = begin(hold=5)
+    environment, _, story = begin(decimation=5)
     arrive(environment, story, at=1)
     story.until, story.collision_at = until, collision_at
     outcome = environment.step(STILL)
     (episode,) = environment.take_episodes()
-    assert (episode.control_steps, episode.success, episode.exception) == (1, True, False)
+    assert (episode.control_steps, episode.success, episode.failure) == (1, True, False)
     assert float(outcome.reward[0, 0]) > 9
 
 
 def test_a_new_episode_begins_with_nothing_earned() -> None:
-    environment, _, story = begin(hold=5)
+    environment, _, story = begin(decimation=5)
     arrive(environment, story, at=3)
     environment.step(STILL)
     story.at = math.inf
@@ -131,12 +135,12 @@ def test_a_new_episode_begins_with_nothing_earned() -> None:
     assert environment.take_episodes()[-1].reward == pytest.approx(earned)
 
 
-@pytest.mark.parametrize("hold", [1, 5])
-def test_time_runs_out_after_the_task_s_control_steps(hold: int) -> None:
-    environment, simulator, _ = begin(hold=hold)
-    for decision in range(1, 20 // hold + 1):
+@pytest.mark.parametrize("decimation", [1, 5])
+def test_time_runs_out_after_the_task_s_control_steps(decimation: int) -> None:
+    environment, simulator, _ = begin(decimation=decimation)
+    for decision in range(1, 20 // decimation + 1):
         outcome = environment.step(STILL)
-        assert flags(outcome.truncated) == [decision * hold == 20] * 2
+        assert flags(outcome.truncated) == [decision * decimation == 20] * 2
         assert not outcome.terminated.any()
     assert simulator.resets == [[0, 1], [0, 1]]
     assert [episode.control_steps for episode in environment.take_episodes()] == [20, 20]
@@ -144,7 +148,7 @@ def test_time_runs_out_after_the_task_s_control_steps(hold: int) -> None:
 
 
 def test_an_arrival_on_the_last_control_step_is_an_arrival() -> None:
-    environment, _, story = begin(hold=1)
+    environment, _, story = begin(decimation=1)
     arrive(environment, story, at=20)
     for _ in range(20):
         outcome = environment.step(STILL)
@@ -153,7 +157,7 @@ def test_an_arrival_on_the_last_control_step_is_an_arrival() -> None:
 
 
 def test_the_clock_of_a_new_episode_begins_with_the_next_decision() -> None:
-    environment, _, story = begin(hold=5)
+    environment, _, story = begin(decimation=5)
     arrive(environment, story, at=3)
     environment.step(STILL)
     story.at = math.inf
@@ -164,7 +168,7 @@ def test_the_clock_of_a_new_episode_begins_with_the_next_decision() -> None:
 
 
 def test_the_last_observation_is_the_one_before_the_reset() -> None:
-    environment, _, story = begin(hold=1)
+    environment, _, story = begin(decimation=1)
     before = environment.observe()
     arrive(environment, story, at=1)
     last = environment.step(STILL).last_observation
@@ -176,25 +180,25 @@ def test_the_last_observation_is_the_one_before_the_reset() -> None:
 
 
 def test_the_terms_are_means_per_control_step_and_robot() -> None:
-    environment, _, story = begin(hold=5)
+    environment, _, story = begin(decimation=5)
     arrive(environment, story, at=3)
     outcome = environment.step(STILL)
-    terms = environment.take_terms()
-    assert tuple(terms) == TERMS
-    assert terms["reach_target"] == pytest.approx(10 / (2 * 5))
+    terms = environment.take_reward_terms()
+    assert tuple(terms) == tuple(term.name for term in REWARDS)
+    assert terms["reach_target_reward"] == pytest.approx(10 / (2 * 5))
     assert sum(terms.values()) == pytest.approx(float(outcome.reward.mean()) / 5)
-    assert set(environment.take_terms().values()) == {0.0}
+    assert set(environment.take_reward_terms().values()) == {0.0}
 
 
-def made(seed: int) -> PushEnvironment:
+def made(seed: int) -> VectorEnvironment:
     pytest.importorskip("mjbatch", reason="needs the mujoco extra")
     from mapush.simulators.mujoco.simulator import MujocoSimulator
 
     task = short(30)
-    return PushEnvironment(task, MujocoSimulator(task, 8), seed=seed, hold=5)
+    return VectorEnvironment(task, MujocoSimulator(task.scene, 8), seed=seed, decimation=5)
 
 
-def played(environment: PushEnvironment, decisions: int, seed: int) -> List[torch.Tensor]:
+def played(environment: VectorEnvironment, decisions: int, seed: int) -> List[torch.Tensor]:
     """All that a learner sees over some decisions, new episodes included."""
     generator = torch.Generator().manual_seed(seed)
     seen = []
@@ -225,3 +229,23 @@ def test_a_capture_does_not_change_when_its_environment_goes_on() -> None:
     copy = made(seed=1).state_dict()
     played(environment, 8, seed=3)
     assert differences(state, copy) == []
+
+
+def test_an_environment_that_is_restarted_is_as_if_it_were_built_anew() -> None:
+    environment, fresh = made(seed=1), made(seed=2)
+    played(environment, 7, seed=3)
+    environment.restart(2)
+    assert differences(environment.state_dict(), fresh.state_dict()) == []
+    assert differences(played(environment, 9, seed=4), played(fresh, 9, seed=4)) == []
+    assert environment.take_reward_terms() == fresh.take_reward_terms()
+
+
+def test_first_episodes_end_once_each_and_none_begins_anew() -> None:
+    environment, simulator, story = begin(decimation=5)
+    arrive(environment, story, at=3)
+    steps = list(environment.first_episodes(lambda seen: STILL))
+    assert [flags(each.live) for each in steps] == [[True, True]] * 3 + [[False, True]] * 17
+    assert [flags(each.success) for each in steps[2:4]] == [[True, False]] * 2
+    assert flags(steps[-1].timeout) == [True, True]
+    assert simulator.resets == [[0, 1]]
+    assert len(steps[0].metrics) == len(environment.metric_names) == 2

@@ -13,12 +13,12 @@ import torch
 
 from mapush.checkpoint.module import load
 from mapush.errors import CheckpointError, MapushError, RequestError
-from mapush.evaluation.ledger import Entry, write_success_rate
 from mapush.evaluation.policy import LoadedPolicy, load_policy
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.export import command, robot
 from mapush.export.description import observation_names
 from mapush.runs.__main__ import main
-from mapush.simulators.base import Bodies
+from mapush.simulators.base import State
 from mapush.tasks import load_task
 from mapush.tasks.push.observation import observe
 from mapush.train import main as train
@@ -84,8 +84,8 @@ def test_a_torchscript_policy_computes_what_the_checkpoint_does(
     assert torch.allclose(policy(seen[0]), mine(seen[0]), atol=1e-6)  # one robot alone
     assert torch.allclose(policy.command(seen), commands(mine, run, seen), atol=1e-6)
     known = json.loads(extra[robot.METADATA])
-    assert known["hold_control_steps"] == mine.hold == {"default": 5, "published": 1}[name]
-    assert known["decide_every_seconds"] == pytest.approx(0.02 * mine.hold)
+    assert known["hold_control_steps"] == mine.decimation == {"default": 5, "published": 1}[name]
+    assert known["decide_every_seconds"] == pytest.approx(0.02 * mine.decimation)
     assert (known["task"], known["training_step"]) == ("cuboid", 800)
 
 
@@ -104,7 +104,7 @@ def test_an_onnx_policy_computes_what_the_checkpoint_does(
         assert torch.allclose(torch.from_numpy(action), mine(seen), atol=1e-5)
         assert torch.allclose(torch.from_numpy(velocity), commands(mine, run, seen), atol=1e-5)
     known = session.get_modelmeta().custom_metadata_map
-    assert known["hold_control_steps"] == str(mine.hold)
+    assert known["hold_control_steps"] == str(mine.decimation)
     assert json.loads(known["observation"]) == observation_names(2)
 
 
@@ -259,8 +259,7 @@ def test_the_checkpoint_of_a_run_is_chosen_by_step_or_by_success(root: Path) -> 
                 step=step,
                 success_rate=success,
                 finished_time=1.0,
-                collision_degree=0.0,
-                collaboration_degree=0.0,
+                metrics={},
                 episodes=4,
                 low=0.0,
                 high=1.0,
@@ -331,7 +330,7 @@ def test_where_a_package_is_missing_it_is_said_what_to_install(
 def test_the_names_are_those_of_the_observations_numbers() -> None:
     robots = torch.tensor([[[0.0, 0.0, 0.0], [1.0, 2.0, 0.1], [3.0, 4.0, 0.2]]])
     box = torch.tensor([[5.0, 6.0, 0.3]])
-    bodies = Bodies(robots, box, torch.zeros(1, 2), torch.zeros(1))
+    bodies = State(robots, box, torch.zeros(1, 2), torch.zeros(1))
     seen = observe(bodies, torch.tensor([[7.0, 8.0]]))[0, 0].tolist()
     assert dict(zip(observation_names(3), seen)) == pytest.approx(
         {

@@ -20,7 +20,7 @@ TRAINER = """
 exec "$PYTHON" - "$@" <<'END'
 import os, pathlib, sys
 from datetime import datetime
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.finish import finish
 from mapush.runs.listing import find_by_job
 from mapush.runs.naming import reserve
@@ -34,7 +34,7 @@ if run is None:
     os.kill(os.getpid(), 9)
 print("       40,000 / 50,000 steps  41,000 steps/s  success 0.410", flush=True)
 os.symlink(run.results, os.environ["MAPUSH_RUN_LINK"])
-write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, 0, 1))
+write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, {}))
 finish(run)
 END
 """

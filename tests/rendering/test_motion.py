@@ -11,7 +11,7 @@ import mujoco
 
 from mapush.rendering.motion import FOOT, LIFT, STAND, Motion, gait
 from mapush.rendering.stage import build_stage
-from mapush.tasks import load_task
+from mapush.simulators import Scene
 
 TASKS = Path(__file__).resolve().parents[2] / "task"
 
@@ -37,9 +37,7 @@ def test_legs_trot_at_three_hertz_at_full_speed_and_rest_at_rest() -> None:
 
 @pytest.mark.parametrize("speed", [0.0, 0.2, 0.5])
 def test_feet_stand_still_on_the_ground(speed: float) -> None:
-    task = load_task(TASKS / "cuboid")
-    alone = task.model_copy(update={"robots": task.robots.model_copy(update={"count": 1})})
-    model = build_stage(alone, (64, 64)).compile()
+    model = build_stage(Scene(name="alone", robots=1), (64, 64)).compile()
     data = mujoco.MjData(model)
     motion = walk(speed)
     angles = gait(motion)
@@ -47,7 +45,7 @@ def test_feet_stand_still_on_the_ground(speed: float) -> None:
     assert len(feet) == 4
     places = []
     for frame in range(100):
-        data.mocap_pos[2] = motion.robots[frame, 0, :3]
+        data.mocap_pos[0] = motion.robots[frame, 0, :3]
         data.qpos[:] = angles[frame].ravel()
         mujoco.mj_kinematics(model, data)
         places.append(data.geom_xpos[feet])

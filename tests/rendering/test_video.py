@@ -17,10 +17,10 @@ pytest.importorskip("mujoco", reason="pictures need the mujoco extra")
 import imageio_ffmpeg
 from PIL import Image
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError, StorageError
-from mapush.evaluation import camera, colors, encoding, episode, graphics, stage, video
-from mapush.evaluation.calculator import evaluate
+from mapush.evaluation.evaluator import evaluate
+from mapush.rendering import camera, colors, encoding, episode, graphics, stage, video
 from mapush.rendering.motion import STAND, Motion, gait
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import PushTask, Termination, load_task
@@ -32,11 +32,13 @@ STEPS = 40
 
 def task_of(name: str, steps: int = STEPS) -> PushTask:
     termination = Termination(control_steps=steps)
-    return load_task(TASKS / name).model_copy(update={"termination": termination})
+    task = load_task(TASKS / name)
+    assert isinstance(task, PushTask)
+    return task.model_copy(update={"termination": termination})
 
 
-def environment_of(task: PushTask, num_envs: int = 2) -> PushEnvironment:
-    return PushEnvironment(task, MujocoSimulator(task, num_envs, threads=1), seed=3)
+def environment_of(task: PushTask, num_envs: int = 2) -> VectorEnvironment:
+    return VectorEnvironment(task, MujocoSimulator(task.scene, num_envs, threads=1), seed=3)
 
 
 def forward(observation: torch.Tensor) -> torch.Tensor:
@@ -207,11 +209,11 @@ def test_without_opengl_nothing_is_played_or_written(
     with pytest.raises(RequestError, match="MUJOCO_GL = 'disabled'"):
         video.record_episodes(environment, forward, tmp_path / "new" / "episode.mp4", size=SIZE)
     assert os.listdir(tmp_path) == []
-    assert environment.bodies.object_velocity.abs().max() == 0
+    assert environment.state.object_velocity.abs().max() == 0
 
 
 @pytest.mark.slow
-def test_plays_what_the_calculator_judges() -> None:
+def test_plays_what_the_evaluation_judges() -> None:
     task = task_of("cuboid", steps=300)
     aim = torch.tensor([2.0, 2.0, 0.0])
 
@@ -222,7 +224,7 @@ def test_plays_what_the_calculator_judges() -> None:
     figures = evaluate(environment_of(task, 24), push)
     outcomes = [recording.summary.outcome for recording in recordings]
     assert outcomes.count(episode.SUCCESS) / 24 == pytest.approx(figures.success_rate)
-    assert outcomes.count(episode.EXCEPTION) / 24 == pytest.approx(figures.exception_rate)
+    assert outcomes.count(episode.EXCEPTION) / 24 == pytest.approx(figures.failure_rate)
     assert len(set(outcomes)) > 1
     for recording in recordings:
         assert len(recording.motion.thing) == recording.summary.control_steps + 1
@@ -247,7 +249,7 @@ def test_pictures_keep_the_pace_and_end_with_the_end(
 ) -> None:
     task = task_of("cuboid")
     summary = episode.EpisodeSummary(episode.TIMEOUT, last, last * 0.02)
-    recording = episode.Recording(task, motion_of(task, 0, last + 1), summary)
+    recording = episode.Recording(task.scene, motion_of(task, 0, last + 1), summary)
     assert episode.frame_indices(recording, fps) == frames
 
 
@@ -257,7 +259,7 @@ def test_pictures_keep_the_pace_and_end_with_the_end(
 def test_everything_stays_in_the_picture(name: str, seed: int, size: tuple[int, int]) -> None:
     task = task_of(name)
     motion = motion_of(task, seed)
-    view = camera.frame_motion(motion, task, size[0] / size[1])
+    view = camera.frame_motion(motion, task.scene, size[0] / size[1])
     angles = np.linspace(0, 2 * math.pi, 32)
     ring = np.stack((np.cos(angles), np.sin(angles), 0 * angles), axis=-1)
     shown = [
@@ -284,8 +286,8 @@ def test_colors_are_where_the_things_are(name: str) -> None:
     thing = np.array([[0.0, 0.0, task.object.height / 2, 0.5]])
     motion = Motion(0.02, np.array([2.9, 0.0]), thing, robots)
     size = (480, 270)
-    view = camera.frame_motion(motion, task, size[0] / size[1])
-    with stage.Stage(task, size) as scene:
+    view = camera.frame_motion(motion, task.scene, size[0] / size[1])
+    with stage.Stage(task.scene, size) as scene:
         scene.look(view)
         scene.pose(motion, gait(motion), 0)
         picture = scene.draw()

@@ -10,7 +10,8 @@ from typing import Any, Dict, Iterator
 
 import pytest
 
-from mapush.simulators.isaacgym import assets, imports, simulator
+from mapush.robots import assets
+from mapush.simulators.isaacgym import imports, simulator
 from tests.container import robot_double
 from tests.support import PROJECT
 

@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 
 import torch
 
+from mapush.simulators import Scene
 from mapush.simulators.base import Simulator, Start
 from mapush.tasks import PushTask, load_task, task_folder
 
@@ -14,7 +15,18 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def task_of(exp: str) -> PushTask:
-    return load_task(task_folder(exp, PROJECT / "task"))
+    task = load_task(task_folder(exp, PROJECT / "task"))
+    assert isinstance(task, PushTask)
+    return task
+
+
+def scene_of(exp: str) -> Scene:
+    return task_of(exp).scene
+
+
+def everyone(envs: int) -> torch.Tensor:
+    """A mask of all environments."""
+    return torch.ones(envs, dtype=torch.bool)
 
 
 def start_of(

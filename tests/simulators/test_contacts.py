@@ -10,10 +10,10 @@ import torch
 
 pytest.importorskip("mjbatch", reason="needs the mujoco extra")
 
-from scenes import advance, start_of, task_of
+from scenes import advance, everyone, scene_of, start_of, task_of
 
-from mapush.simulators.mujoco.inertia import object_inertia
-from mapush.simulators.mujoco.scene import ROBOT
+from mapush.robots.planar import ROBOT
+from mapush.simulators.inertia import object_inertia
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 
 AWAY = [8.0, 8.0, 0.0]
@@ -38,9 +38,9 @@ def commands(exp: str, pushers: int, envs: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize("exp", SURFACE)
 def test_two_robots_push_the_object_straight_ahead(exp: str) -> None:
     behind = -SURFACE[exp] - ROBOT.reach - 0.05
-    simulator = MujocoSimulator(task_of(exp), 1)
+    simulator = MujocoSimulator(scene_of(exp), 1)
     pushers = [[behind, 0.2, 0.0], [behind, -0.2, 0.0]]
-    simulator.reset(torch.arange(1), start_of(exp, 1, robots=team(exp, pushers)))
+    simulator.reset(everyone(1), start_of(exp, 1, robots=team(exp, pushers)))
     advance(simulator, commands(exp, 2), 200)
     now = simulator.read()
     x, y, _ = now.object[0].tolist()
@@ -51,8 +51,8 @@ def test_two_robots_push_the_object_straight_ahead(exp: str) -> None:
 
 @pytest.mark.parametrize("exp", SURFACE)
 def test_an_object_nobody_touches_stays(exp: str) -> None:
-    simulator = MujocoSimulator(task_of(exp), 1)
-    simulator.reset(torch.arange(1), start_of(exp, 1))
+    simulator = MujocoSimulator(scene_of(exp), 1)
+    simulator.reset(everyone(1), start_of(exp, 1))
     advance(simulator, torch.zeros(1, task_of(exp).robots.count, 3), 200)
     now = simulator.read()
     torch.testing.assert_close(now.object[0], torch.zeros(3), atol=2e-3, rtol=0)
@@ -60,16 +60,16 @@ def test_an_object_nobody_touches_stays(exp: str) -> None:
 
 
 def test_a_push_beside_the_centre_turns_the_object() -> None:
-    simulator = MujocoSimulator(task_of("cuboid"), 1)
+    simulator = MujocoSimulator(scene_of("cuboid"), 1)
     robots = team("cuboid", [[-0.6 - ROBOT.reach - 0.02, 0.4, 0.0]])
-    simulator.reset(torch.arange(1), start_of("cuboid", 1, robots=robots))
+    simulator.reset(everyone(1), start_of("cuboid", 1, robots=robots))
     advance(simulator, commands("cuboid", 1), 150)
     assert float(simulator.read().object[0, 2]) < -0.15
 
 
 def test_each_environment_has_its_own_friction() -> None:
     frictions = [0.05, 0.5, 1.0, 3.0]
-    simulator = MujocoSimulator(task_of("cuboid"), len(frictions))
+    simulator = MujocoSimulator(scene_of("cuboid"), len(frictions))
     robots = team("cuboid", [[-0.6 - ROBOT.reach - 0.02, 0.0, 0.0]])
     start = start_of("cuboid", len(frictions), robots=robots, friction=frictions)
     simulator.reset(torch.arange(len(frictions)), start)
@@ -82,7 +82,7 @@ def test_each_environment_has_its_own_friction() -> None:
 
 def test_robots_do_not_sink_into_the_cylinder() -> None:
     angles = [2 * math.pi * k / 40 for k in range(40)]
-    simulator = MujocoSimulator(task_of("cylinder"), len(angles))
+    simulator = MujocoSimulator(scene_of("cylinder"), len(angles))
     deepest = 0.0
     gap = 1.5 + ROBOT.reach + 0.02
     robots = torch.tensor(
@@ -112,9 +112,9 @@ def test_robots_do_not_sink_into_the_cylinder() -> None:
 
 @pytest.mark.parametrize("speed", [0.5, -0.5])
 def test_robots_side_by_side_keep_each_other_apart(speed: float) -> None:
-    simulator = MujocoSimulator(task_of("cuboid"), 1)
+    simulator = MujocoSimulator(scene_of("cuboid"), 1)
     robots = torch.tensor([[[-4.0, 0.2, 0.0], [-4.0, -0.2, 0.0]]])
-    simulator.reset(torch.arange(1), start_of("cuboid", 1, robots=robots))
+    simulator.reset(everyone(1), start_of("cuboid", 1, robots=robots))
     command = torch.zeros(1, 2, 3)
     command[0, :, 1] = torch.tensor([-speed, speed])
     advance(simulator, command, 100)
@@ -142,7 +142,7 @@ def test_inertia_of_joined_shapes(
     assert total == pytest.approx(mass)
     assert center.tolist() == pytest.approx([0.0, center_y, 0.0])
     assert inertia[2, 2] == pytest.approx(yaw_inertia)
-    model = MujocoSimulator(task_of(exp), 1).model
+    model = MujocoSimulator(scene_of(exp), 1).model
     body = model.body("object")
     assert float(body.mass[0]) == pytest.approx(mass)
     assert float(max(body.inertia)) == pytest.approx(max(inertia.diagonal()), rel=1e-6)

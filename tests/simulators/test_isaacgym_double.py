@@ -11,8 +11,8 @@ import pytest
 import torch
 from gym_doubles import gym, robot_assets
 
+from mapush.robots.assets import ROBOT
 from mapush.simulators.isaacgym import imports
-from mapush.simulators.isaacgym.assets import ROBOT
 from tests.support import PROJECT
 
 __all__ = ["gym", "robot_assets"]

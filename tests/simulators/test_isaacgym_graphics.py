@@ -22,16 +22,16 @@ import imageio_ffmpeg
 from mapush import test as evaluate
 from mapush import train
 from mapush.checkpoint import module
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import MapushError, RequestError
-from mapush.evaluation import filming, viewing
 from mapush.learners.network import Actor, Architecture
+from mapush.rendering import filming, viewing
 from mapush.rendering.camera import View, frame_motion, horizontal_fov
 from mapush.rendering.colors import OBJECT, TARGET, actor_colors
 from mapush.rendering.episode import EpisodeSummary, foresee, play
-from mapush.simulators import make_simulator
-from mapush.simulators.isaacgym.graphics import Drawing
+from mapush.simulators import SimulatorChoice, make_simulator
 from mapush.simulators.isaacgym.simulator import IsaacGymSimulator, open_simulator
+from mapush.simulators.view import Drawing
 from mapush.tasks import PushTask, Termination
 
 __all__ = ["environment", "gym", "project", "robot_assets"]
@@ -39,12 +39,13 @@ __all__ = ["environment", "gym", "project", "robot_assets"]
 SEED = 2
 STEPS = 45  # an odd number: the last state is none of every second one
 SIZE = (960, 540)
+CPU = SimulatorChoice("isaacgym", "cpu")
 
 
 class Pusher:
     """A policy that walks at the object."""
 
-    hold = 5
+    decimation = 5
 
     def __call__(self, observation: torch.Tensor) -> torch.Tensor:
         return torch.tensor([2.0, 2.0, 0.0]) * observation[..., [2, 3, 4]]
@@ -113,14 +114,15 @@ def test_a_camera_sees_its_own_environment_from_where_it_is_put(
         cameras=3,
         size=SIZE,
         horizontal_fov=horizontal_fov(16 / 9),
-        colors=actor_colors(task.robots.count),
+        colors=actor_colors(task.scene),
     )
-    simulator = open_simulator(task, 3, "cpu", "", drawing=drawing)
-    environment = PushEnvironment(task, simulator, SEED)
-    view = frame_motion(foresee(environment, env), task, 16 / 9)
+    simulator = open_simulator(task.scene, 3, "cpu", "", drawing=drawing)
+    environment = VectorEnvironment(task, simulator, SEED)
+    view = frame_motion(foresee(environment, env), task.scene, 16 / 9)
     cameras = simulator.cameras()
     cameras.look(env, view.eye.tolist(), view.lookat)
-    environment.advance(torch.zeros(3, task.robots.count, 3))
+    simulator.step(torch.zeros(3, task.robots.count, 3))
+    environment.load_state_dict(environment.state_dict())
     picture = cameras.picture(env)
     assert (picture.shape, picture.dtype) == ((540, 960, 3), np.uint8)
     state = foresee(environment, env)
@@ -136,7 +138,7 @@ def test_results_of_the_gpu_pipeline_are_fetched_before_they_are_drawn(
     gym: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = short("cuboid")
-    simulator = open_simulator(task, 1, "cpu", "", drawing=Drawing(cameras=1))
+    simulator = open_simulator(task.scene, 1, "cpu", "", drawing=Drawing(cameras=1))
     monkeypatch.setattr(simulator._world, "_gpu", True)  # which fetches nothing by itself
     simulator.step(torch.zeros(1, 2, 3))
     (sim,) = gym._sims
@@ -148,8 +150,8 @@ def test_results_of_the_gpu_pipeline_are_fetched_before_they_are_drawn(
 
 def start_of(simulator: IsaacGymSimulator, task: PushTask, env: int) -> Tuple[View, np.ndarray]:
     """The view of an episode and the pixel of its object when it begins."""
-    first = foresee(PushEnvironment(task, simulator, SEED, Pusher.hold), env)
-    view = frame_motion(first, task, 16 / 9)
+    first = foresee(VectorEnvironment(task, simulator, SEED, Pusher.decimation), env)
+    view = frame_motion(first, task.scene, 16 / 9)
     return view, view.project(first.thing[0, :3], SIZE)
 
 
@@ -159,7 +161,7 @@ def test_a_video_shows_each_episode_from_its_start_at_its_own_pace(
 ) -> None:
     task, path = short("cuboid", 155), tmp_path / "new" / "episodes.mp4"
     policy: Any = Pusher()
-    summaries = filming.film_episodes(task, policy, path, 2, SEED, "cpu")
+    summaries = filming.film_episodes(task, policy, path, 2, SEED, CPU)
     meta, pictures = pictures_of(path)
     assert (meta["codec"], meta["size"], meta["fps"]) == ("h264", SIZE, 25)
     assert len(pictures) == sum(map(video_frames, summaries))
@@ -169,7 +171,7 @@ def test_a_video_shows_each_episode_from_its_start_at_its_own_pace(
     # Where the object of the second environment was at last, which was not reset since.
     origin = sim.envs[1].origin
     last = sim.simulated[sim.envs[1].actors[2].index, :3] - (origin.x, origin.y, origin.z)
-    simulator = make_simulator("isaacgym", task, 2)
+    simulator = make_simulator(SimulatorChoice("isaacgym"), task.scene, 2)
     begin = 0
     moved = []
     for index, summary in enumerate(summaries):
@@ -195,9 +197,9 @@ def test_episodes_filmed_one_after_another_are_those_played_side_by_side(
 ) -> None:
     task = short("cuboid")
     policy: Any = Pusher()
-    filmed = filming.film_episodes(task, policy, tmp_path / "a.mp4", 3, SEED, "cpu")
-    simulator = make_simulator("isaacgym", task, 3)
-    played = play(PushEnvironment(task, simulator, SEED, Pusher.hold), policy, 3)
+    filmed = filming.film_episodes(task, policy, tmp_path / "a.mp4", 3, SEED, CPU)
+    simulator = make_simulator(SimulatorChoice("isaacgym"), task.scene, 3)
+    played = play(VectorEnvironment(task, simulator, SEED, Pusher.decimation), policy, 3)
     assert [each.summary for each in played] == filmed
 
 
@@ -213,7 +215,7 @@ def test_a_film_that_is_stopped_leaves_the_file_of_before(gym: Any, tmp_path: Pa
 
     policy: Any = Pusher()
     with pytest.raises(KeyboardInterrupt):
-        filming.film_episodes(short("cuboid"), policy, path, 1, SEED, "cpu", check=stop)
+        filming.film_episodes(short("cuboid"), policy, path, 1, SEED, CPU, check=stop)
     assert path.read_bytes() == b"of before"
     assert [each.name for each in tmp_path.iterdir() if each.suffix] == ["episodes.mp4"]
 
@@ -300,7 +302,7 @@ def test_a_picture_that_isaac_gym_does_not_give_is_said_in_one_line(
     monkeypatch.setattr(gym.Gym, "get_camera_image", lambda *_: np.zeros(0, np.uint8))
     policy: Any = Pusher()
     with pytest.raises(MapushError, match="960 x 540 pixels were due"):
-        filming.film_episodes(short("cuboid"), policy, tmp_path / "a.mp4", 1, SEED, "cpu")
+        filming.film_episodes(short("cuboid"), policy, tmp_path / "a.mp4", 1, SEED, CPU)
     assert not list(tmp_path.glob("*.mp4"))
 
 
@@ -315,7 +317,7 @@ def test_the_viewer_ends_with_the_window_or_with_the_episodes(
     if frames:
         monkeypatch.setenv("GYM_DOUBLE_VIEWER_FRAMES", frames)
     policy: Any = Pusher()
-    summaries = list(viewing.watch_episodes(short("cuboid"), policy, 2, SEED, "cpu"))
+    summaries = list(viewing.watch_episodes(short("cuboid"), policy, 2, SEED, CPU))
     assert [each.control_steps for each in summaries] == [STEPS] * played
     (sim,) = gym._sims
     (viewer,) = sim.viewers

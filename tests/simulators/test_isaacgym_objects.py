@@ -9,6 +9,7 @@ import pytest
 from scenes import task_of
 
 from mapush.simulators.isaacgym.objects import marker_urdf, object_urdf, walls_urdf
+from mapush.simulators.scene import Marker
 
 
 def numbers(text: str) -> List[float]:
@@ -70,13 +71,13 @@ def test_the_object_is_the_published_one(
 
 
 def test_the_marker_touches_nothing() -> None:
-    text = marker_urdf(task_of("cuboid"))
+    text = marker_urdf(Marker())
     assert collisions(text) == []
     assert '<cylinder radius="0.5" length="0.1"/>' in text
 
 
 def test_the_walls_enclose_the_arena_without_a_gap() -> None:
-    walls = collisions(walls_urdf(task_of("cuboid")))
+    walls = collisions(walls_urdf(task_of("cuboid").arena))
     assert len(walls) == 4
     for _, (x, y, z), (at_x, at_y, at_z) in walls:
         assert (z, at_z) == (0.5, 0.25)

@@ -88,7 +88,7 @@ def test_why_there_is_no_gpu(
     if driver is not None:
         (tmp_path / "version").write_text(driver)
     with pytest.raises(RequestError, match="no GPU can be used") as caught:
-        preflight.find_gpu(tmp_path / "version")
+        preflight.find_gpu(driver_file=tmp_path / "version")
     assert says in str(caught.value)
 
 

@@ -7,8 +7,9 @@ from scenes import PROJECT, task_of
 
 pytest.importorskip("mjbatch", reason="needs the mujoco extra")
 
-from mapush.evaluation.assess import assess
+from mapush.evaluation.evaluator import Evaluator
 from mapush.evaluation.policy import load_policy
+from mapush.simulators import SimulatorChoice
 
 pytestmark = pytest.mark.slow  # processes by the dozen
 
@@ -21,6 +22,7 @@ PUBLISHED = PROJECT.parent / "shared" / "reference" / "checkpoints"
 def test_a_published_policy_does_what_it_did() -> None:
     task = task_of("cuboid")
     policy = load_policy(PUBLISHED / "cuboid" / "rl_model_100000000_steps" / "module.pt", task)
-    figures = assess(policy, policy.hold, task, "mujoco", num_envs=200, seed=1)
+    evaluator = Evaluator(task, SimulatorChoice("mujoco"), 200, 1, policy.decimation)
+    figures = evaluator.evaluate(policy)
     assert figures.success_rate == pytest.approx(0.597, abs=0.12)
     assert figures.finished_time == pytest.approx(13.61, abs=1.5)

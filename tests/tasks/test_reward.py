@@ -9,28 +9,39 @@ import pytest
 import torch
 from scripted import bodies_at, task_of
 
-from mapush.simulators.base import Bodies
-from mapush.tasks.push.reward import TERMS, Reward
-from mapush.tasks.push.termination import Ending
+from mapush.simulators.base import State
+from mapush.tasks.push.moment import Constants, Moment, heights
+from mapush.tasks.push.reward import REWARDS, rewards
+from mapush.tasks.push.spec import Rewards
 
 TWO = ((-1.0, 0.0, 0.0), (0.0, 2.0, 0.0))
 THREE = ((-1.0, 0.0, 0.0), (2.0, 0.0, 0.0), (-1.0, 4.0, 0.0))
 
 
 def terms_of(
-    bodies: Bodies,
+    bodies: State,
     exp: str = "cuboid",
     target: Sequence[float] = (2.0, 0.0),
     before: float = 2.0,
     arrived: bool = False,
     exception: bool = False,
 ) -> Dict[str, torch.Tensor]:
-    """The reward terms of the one environment, each (robots,) or (1,)."""
-    flags = (torch.tensor([flag]) for flag in (arrived, exception, False))
-    reward = Reward(task_of(exp), torch.device("cpu"))
-    terms = reward.terms(bodies, torch.tensor([target]), torch.tensor([before]), Ending(*flags))
-    assert tuple(terms) == TERMS
-    return {name: value[0] for name, value in terms.items()}
+    """The reward terms of the one environment by weight, each (robots,) or (1,)."""
+    moment = Moment(
+        Constants(task_of(exp), torch.device("cpu")),
+        bodies,
+        torch.tensor([target]),
+        torch.tensor([before]),
+        heights(bodies),
+    )
+    moment.ends = (torch.tensor([arrived]), torch.tensor([exception]))
+    return {term.weight: value[0] for term, value in zip(REWARDS, rewards(moment))}
+
+
+def test_every_weight_has_its_term_in_the_table() -> None:
+    limits = {"push_speed"}
+    assert {*(term.weight for term in REWARDS), *limits} == {*Rewards.model_fields}
+    assert len({term.name for term in REWARDS}) == len(REWARDS)
 
 
 @pytest.mark.parametrize(

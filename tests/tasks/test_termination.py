@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import List, Optional
 
 import pytest
 import torch
 from scripted import bodies_at, task_of
 
-from mapush.simulators.base import Bodies
-from mapush.tasks.push.termination import arrived, exception, heights
+from mapush.simulators.base import State
+from mapush.tasks.push.moment import Constants, Moment, heights
+from mapush.tasks.push.spec import PushTask
 
 APART = ((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.5, 0.0))
 
 
+def moment(task: PushTask, state: State, start: State, target: torch.Tensor) -> Moment:
+    constants = Constants(task, torch.device("cpu"))
+    return Moment(constants, state, target, torch.zeros(1), heights(start))
+
+
+def fails_in(task: PushTask, state: State, start: State) -> List[bool]:
+    far = torch.tensor([[9.0, 9.0]])
+    return moment(task, state, start, far).exception.tolist()
+
+
 def standing(
     count: int, tilt: Optional[tuple] = None, rise: float = 0.0, robot_rise: float = 0.0
-) -> Bodies:
+) -> State:
     bodies = bodies_at(APART[:count], height=0.25 + rise)
     robot_tilt = torch.zeros(1, count, 2)
     if tilt is not None:
@@ -31,7 +42,7 @@ def standing(
 def test_arrival(distance: float, there: bool) -> None:
     bodies = bodies_at(APART[:2], (0.5, 0.5, 0.0))
     target = torch.tensor([[0.5 + 0.6 * distance, 0.5 - 0.8 * distance]])
-    assert arrived(bodies, target, task_of("cuboid")).tolist() == [there]
+    assert moment(task_of("cuboid"), bodies, bodies, target).arrived.tolist() == [there]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +61,7 @@ def test_two_robots_too_close(exp: str, distance: float, too_close: bool) -> Non
     robots = [*APART[: task.robots.count - 1], (*APART[task.robots.count - 2][:2], 0.0)]
     robots[-1] = (robots[-1][0] + distance, robots[-1][1], 2.0)
     bodies = bodies_at(robots)
-    assert exception(bodies, heights(bodies), task).tolist() == [too_close]
+    assert fails_in(task, bodies, bodies) == [too_close]
 
 
 @pytest.mark.parametrize(
@@ -70,13 +81,13 @@ def test_two_robots_too_close(exp: str, distance: float, too_close: bool) -> Non
 @pytest.mark.parametrize("exp", ["cuboid", "cylinder"])
 def test_falls_and_leaps(exp: str, change: dict, fails: bool) -> None:
     task = task_of(exp)
-    start = heights(standing(task.robots.count))
+    start = standing(task.robots.count)
     now = standing(task.robots.count, **change)
-    assert exception(now, start, task).tolist() == [fails]
+    assert fails_in(task, now, start) == [fails]
 
 
 def test_a_simulator_without_heights_and_tilts_of_robots_ends_by_the_rest() -> None:
     task, start = task_of("cuboid"), bodies_at(APART[:2])
     raised = bodies_at(APART[:2], height=0.61)
-    assert exception(start, heights(start), task).tolist() == [False]
-    assert exception(raised, heights(start), task).tolist() == [True]
+    assert fails_in(task, start, start) == [False]
+    assert fails_in(task, raised, start) == [True]

@@ -11,8 +11,9 @@ from typing import Callable, List
 import pytest
 import torch
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.learners.ppo import PPOLearner
+from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.train import main
 from tests.support import (
     PROJECT,
@@ -73,11 +74,11 @@ def signal_at(
 @pytest.mark.parametrize(
     ("owner", "method", "call", "number"),
     [
-        pytest.param(PushEnvironment, "step", 1, signal.SIGTERM, id="first-decision"),
-        pytest.param(PushEnvironment, "step", 14, signal.SIGTERM, id="mid-rollout"),
-        pytest.param(PushEnvironment, "step", 12, signal.SIGUSR1, id="end-of-rollout"),
+        pytest.param(VectorEnvironment, "step", 1, signal.SIGTERM, id="first-decision"),
+        pytest.param(VectorEnvironment, "step", 14, signal.SIGTERM, id="mid-rollout"),
+        pytest.param(VectorEnvironment, "step", 12, signal.SIGUSR1, id="end-of-rollout"),
         pytest.param(PPOLearner, "_gradient_step", 70, signal.SIGUSR2, id="mid-update"),
-        pytest.param(PushEnvironment, "advance", 100, signal.SIGINT, id="mid-evaluation"),
+        pytest.param(MujocoSimulator, "step", 100, signal.SIGINT, id="mid-evaluation"),
     ],
 )
 def test_a_signal_anywhere_in_an_update_changes_nothing(
@@ -128,7 +129,7 @@ def test_a_run_goes_on_by_its_name_with_its_own_settings(
     monkeypatch.chdir(PROJECT)
     monkeypatch.delenv("MAPUSH_JOB_ID", raising=False)
     with monkeypatch.context() as patch:
-        signal_at(patch, PushEnvironment, "step", 10, signal.SIGTERM)
+        signal_at(patch, VectorEnvironment, "step", 10, signal.SIGTERM)
         assert main([*SMALL, "--root", str(tmp_path)]) == 75
     assert main(["--run", only_run(tmp_path).name, "--root", str(tmp_path)]) == 0
     assert_same_run(tmp_path, uninterrupted)

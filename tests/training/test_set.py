@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from mapush.environment.vector import PushEnvironment
+from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError
-from mapush.evaluation.ledger import read_success_rates
+from mapush.evaluation.success_rates import read_success_rates
 from mapush.rendering.session import task_of
 from mapush.runs.directory import open_run, runs
 from mapush.submit import main as submit
@@ -96,16 +96,16 @@ def test_an_interrupted_run_resumes_with_it_without_being_told_to_the_bit(
 ) -> None:
     if again:
         monkeypatch.setenv("MAPUSH_JOB_ID", "one")
-    step, calls = PushEnvironment.step, []
+    step, calls = VectorEnvironment.step, []
 
-    def stopping(self: PushEnvironment, action: object) -> object:
+    def stopping(self: VectorEnvironment, action: object) -> object:
         calls.append(None)
         if len(calls) == 6:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PushEnvironment, "step", stopping)
+        patch.setattr(VectorEnvironment, "step", stopping)
         assert train(tmp_path, *CHANGED) == 75
     words = [*QUICK, *again] if again else ["--run", only_run(tmp_path).name]
     assert main([*words, "--root", str(tmp_path)]) == 0

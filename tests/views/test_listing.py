@@ -12,7 +12,7 @@ import pytest
 from made_runs import make_run, runs_command
 
 from mapush.errors import RequestError
-from mapush.evaluation.ledger import Entry, write_success_rate
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.__main__ import main
 from mapush.runs.lease import acquire
 from mapush.runs.owner import Owner
@@ -26,7 +26,9 @@ def listed(root: Path, capsys: pytest.CaptureFixture[str]) -> List[Dict[str, obj
 
 
 def entry(step: int, rate: float) -> Entry:
-    return Entry(step, rate, 0.1, 0.9, 300, 12.5, 0.01, 0.5)
+    return Entry(
+        step, rate, 0.1, 0.9, 300, 12.5, {"collision degree": 0.01, "collaboration degree": 0.5}
+    )
 
 
 def test_runs_are_listed_newest_first_in_aligned_columns(

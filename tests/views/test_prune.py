@@ -16,9 +16,9 @@ from made_runs import make_run, runs_command, steps_in
 from mapush.checkpoint.retention import KeepLast
 from mapush.checkpoint.store import CheckpointStore
 from mapush.errors import CheckpointError, OwnershipError, RequestError
-from mapush.evaluation.calculator import Figures
-from mapush.evaluation.ledger import Entry, write_success_rate
-from mapush.rendering import session
+from mapush.evaluation import checkpoints
+from mapush.evaluation.figures import Figures
+from mapush.evaluation.success_rates import Entry, write_success_rate
 from mapush.runs.__main__ import main
 from mapush.runs.directory import RunDirectory
 from mapush.runs.finish import finish
@@ -26,6 +26,7 @@ from mapush.runs.lease import acquire
 from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin, in_use
 from mapush.runs.record import FAILED, FINISHING, PREEMPTED, RUNNING
+from mapush.simulators import SimulatorChoice
 from tests.checkpoint.checkpoint_states import state_at
 from tests.support import PROJECT
 
@@ -73,7 +74,7 @@ def test_what_the_rules_keep_stays_and_the_rest_goes(
 def test_the_best_is_by_the_evaluation_where_there_is_one(tmp_path: Path) -> None:
     run = make_run(tmp_path, STEPS, scores={40_000: 0.5, 60_000: 0.75})
     for step, rate in ((20_000, 0.6), (60_000, 0.4)):
-        figures = Entry(step, rate, 0.1, 0.9, 300, 12.5, 0.0, 0.5)
+        figures = Entry(step, rate, 0.1, 0.9, 300, 12.5, {"collision degree": 0.0})
         write_success_rate(run.results / "success_rate.txt", figures)
     prune(run, "best=1")
     assert steps_in(run) == (20_000, 100_000)
@@ -309,17 +310,17 @@ def test_an_evaluation_of_the_run_keeps_what_it_has_not_come_to(
     seen: List[Tuple[int, ...]] = []
 
     class Policy:
-        hold = 1
+        decimation = 1
 
-    def assessing(*arguments: object, **more: object) -> Figures:
+    def evaluate(*arguments: object) -> Figures:
         prune(run, "last=1")
         seen.append(steps_in(run))
-        return Figures(0.5, 12.5, 0.0, 0.5, 300, 0.0, 1.0)
+        return Figures(0.5, 12.5, 300, 0.0, 1.0, {})
 
-    # The small states hold no policy; what is tried here is the session's order of things.
-    monkeypatch.setattr(session, "build_policy", lambda *arguments: Policy())
-    monkeypatch.setattr(session, "assess", assessing)
-    session.evaluate_run(tmp_path, run.name, "mujoco", 300, 0)
+    # The small states hold no policy; what is tried here is the order of things.
+    monkeypatch.setattr(checkpoints, "build_policy", lambda *arguments: Policy())
+    monkeypatch.setattr(checkpoints.Evaluator, "evaluate", evaluate)
+    checkpoints.evaluate_run(tmp_path, run.name, SimulatorChoice("mujoco"), 300, 0)
     assert seen == [STEPS[number:] if number else STEPS for number in range(len(STEPS))]
     prune(run, "last=1")
     assert steps_in(run) == (100_000,)

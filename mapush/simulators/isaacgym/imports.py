@@ -37,6 +37,8 @@ _MENDS = (
 )
 _ERRORS = (ImportError, OSError, RuntimeError, AttributeError)
 
+_USUAL_TEAM = 2  # robots, where no task is named
+
 _failure: Dict[str, str] = {}
 
 
@@ -73,7 +75,7 @@ def gymapi() -> ModuleType:
         )
     raise RequestError(
         "--sim isaacgym: torch was imported before isaacgym, which Isaac Gym refuses; call "
-        "mapush.simulators.isaacgym.imports.load_before_torch() first, as mapush.train does"
+        "mapush.simulators.load_before_torch() first, as mapush.train does"
     )
 
 
@@ -94,6 +96,24 @@ def gymtorch() -> ModuleType:
         raise RequestError(
             f"--sim isaacgym: cannot build or load gymtorch: {_explain(error)}"
         ) from None
+
+
+def check(envs: int, gpus: int) -> None:
+    """Find out whether this Python can simulate; called before torch is imported.
+
+    Args:
+        envs: how many environments there would be.
+        gpus: how many GPUs it is to see; with none the GPU is not asked for.
+
+    Raises:
+        RequestError: what keeps it from that.
+    """
+    load_before_torch()
+    gymapi()
+    if gpus:
+        from mapush.simulators.isaacgym import options, preflight
+
+        preflight.check_gpu(preflight.find_gpu(), envs, _USUAL_TEAM, options.parse(""))
 
 
 def restore_numpy_names() -> None:

@@ -1,11 +1,11 @@
-"""Descriptions (URDF) of the object, the target's marker and the walls, made from the task."""
+"""Descriptions (URDF) of the object, the target's marker and the walls, made from the scene."""
 
 from __future__ import annotations
 
 from typing import List, Sequence, Tuple
 
-from mapush.simulators.mujoco.inertia import object_inertia
-from mapush.tasks import Box, Object, PushTask
+from mapush.simulators.inertia import object_inertia
+from mapush.simulators.scene import Arena, Box, Marker, Object
 
 WALL_THICKNESS = 0.2  # m
 
@@ -46,16 +46,16 @@ def object_urdf(thing: Object) -> str:
     return _robot("object", [*inertial, *_geometries(shapes, collide=True)])
 
 
-def marker_urdf(task: PushTask) -> str:
+def marker_urdf(marker: Marker) -> str:
     """The target's marker: to be seen, not to be touched."""
-    shape = _cylinder(task.goal.marker_radius, task.goal.marker_height)
+    shape = _cylinder(marker.radius, marker.height)
     return _robot("target", [_FIXED, *_geometries([(shape, (0.0, 0.0, 0.0))], collide=False)])
 
 
-def walls_urdf(task: PushTask) -> str:
+def walls_urdf(arena: Arena) -> str:
     """Four walls around the arena, their origin at its centre on the ground."""
-    width, depth = task.arena.size
-    height, thick = task.arena.wall_height, WALL_THICKNESS
+    width, depth = arena.size
+    height, thick = arena.wall_height, WALL_THICKNESS
     x, y, z = (width + thick) / 2, (depth + thick) / 2, height / 2
     across = _box((thick, depth + 2 * thick, height))
     along = _box((width, thick, height))

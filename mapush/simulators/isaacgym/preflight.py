@@ -38,11 +38,11 @@ class Gpu:
     total: int
 
 
-def find_gpu(driver_file: Path = _DRIVER_FILE) -> Gpu:
-    """The first GPU that this process sees.
+def find_gpu(number: int = 0, driver_file: Path = _DRIVER_FILE) -> Gpu:
+    """A GPU that this process sees, by its number.
 
     Raises:
-        RequestError: it sees none; the message says why.
+        RequestError: it sees none of that number; the message says why.
     """
     if not torch.cuda.is_available():
         raise RequestError(f"--sim isaacgym: no GPU can be used: {_why_no_gpu(driver_file)}")
@@ -52,9 +52,18 @@ def find_gpu(driver_file: Path = _DRIVER_FILE) -> Gpu:
             f"--sim isaacgym: the NVIDIA driver is {version} and Isaac Gym needs {OLDEST_DRIVER} "
             "or newer; update it, or ask for a node with a newer one"
         )
+    if number >= torch.cuda.device_count():
+        raise RequestError(
+            f"--device cuda:{number}: this process sees {torch.cuda.device_count()} GPUs, counted "
+            "from 0; choose another"
+        )
     try:
-        free, total = torch.cuda.mem_get_info(0)
-        return Gpu(torch.cuda.get_device_name(0), torch.cuda.get_device_capability(0), free, total)
+        free, total = torch.cuda.mem_get_info(number)
+        name, capability = (
+            torch.cuda.get_device_name(number),
+            torch.cuda.get_device_capability(number),
+        )
+        return Gpu(name, capability, free, total)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise RequestError(f"--sim isaacgym: the GPU does not answer ({reason:.200})") from None

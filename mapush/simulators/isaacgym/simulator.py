@@ -6,14 +6,13 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from mapush.errors import CheckpointError, RequestError
-from mapush.simulators.base import Bodies, Start
-from mapush.simulators.isaacgym.graphics import NOTHING, Cameras, Drawing, Viewer
+from mapush.errors import RequestError
+from mapush.simulators.base import Start, State, check_capture
+from mapush.simulators.isaacgym.drawing import Cameras, Viewer, require_display, require_few
 from mapush.simulators.isaacgym.options import parse
 from mapush.simulators.isaacgym.world import World
-from mapush.tasks import PushTask
-
-_PHYSICAL = ("object", "robots", "control", "arena", "goal")
+from mapush.simulators.scene import Scene
+from mapush.simulators.view import NOTHING, Drawing
 
 _worlds: List[World] = []
 _in_use: List[IsaacGymSimulator] = []
@@ -39,10 +38,11 @@ class IsaacGymSimulator:
         self._borrowed = world.capture(world.capacity) if _in_use else None
         _in_use.append(self)
 
-    def reset(self, envs: torch.Tensor, start: Start) -> None:
-        """Put the environments `envs` where `start` says."""
+    def reset(self, mask: torch.Tensor, start: Start) -> None:
+        """Put the environments of `mask` where `start` says."""
         self._own_turn()
-        self._world.place(envs, start)
+        spare = self._world.capacity - self.num_envs
+        self._world.place(torch.nn.functional.pad(mask, (0, spare)), start)
 
     def step(self, command: torch.Tensor) -> None:
         """Advance one control step; the environments of others in the world stand still."""
@@ -53,9 +53,9 @@ class IsaacGymSimulator:
             command = torch.cat((command, rest))
         self._world.step(command)
 
-    def read(self) -> Bodies:
-        """Say where everything is."""
-        return self._world.bodies(self.num_envs)
+    def read(self) -> State:
+        """Say where everything is, until the next step."""
+        return self._world.read(self.num_envs)
 
     def cameras(self) -> Cameras:
         """The camera sensors of the first environments, as many as were asked for."""
@@ -76,16 +76,8 @@ class IsaacGymSimulator:
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Go back to a capture, as far as Isaac Gym lets."""
         self._own_turn()
-        for name, own in self._world.capture(self.num_envs).items():
-            given = state.get(name)
-            if not isinstance(given, torch.Tensor) or (given.shape, given.dtype) != (
-                own.shape,
-                own.dtype,
-            ):
-                raise CheckpointError(
-                    f"simulator {name}: {_kind(given)} does not fit this scene's {_kind(own)}; "
-                    "resume with the simulator, task and --num_envs of the checkpoint"
-                )
+        own = dict(self._world.capture(self.num_envs))
+        check_capture(state, own, "the simulator, task and --num_envs of the checkpoint")
         self._world.restore(state)
 
     def close(self) -> None:
@@ -102,8 +94,33 @@ class IsaacGymSimulator:
             raise RuntimeError("another simulator borrows Isaac Gym's world; close it first")
 
 
+def build_simulator(
+    scene: Scene, num_envs: int, device: str, options: str, room: int
+) -> IsaacGymSimulator:
+    """Build it, as the registry asks for it."""
+    return open_simulator(scene, num_envs, _asked(device), options, room)
+
+
+def build_drawn_simulator(
+    scene: Scene, num_envs: int, device: str, options: str, drawing: Drawing
+) -> IsaacGymSimulator:
+    """Build one with cameras or a window.
+
+    Raises:
+        RequestError: Isaac Gym cannot run or draw here, or there are too many environments.
+    """
+    require_few(num_envs)
+    if drawing.window:
+        require_display()
+    return open_simulator(scene, num_envs, _asked(device), options, drawing=drawing)
+
+
+def _asked(device: str) -> Optional[str]:
+    return None if device == "auto" else device
+
+
 def open_simulator(
-    task: PushTask,
+    scene: Scene,
     num_envs: int,
     device: Optional[str],
     options: str,
@@ -113,9 +130,9 @@ def open_simulator(
     """The process's world, made now if there is none yet.
 
     Args:
-        task: what is simulated.
+        scene: what is simulated.
         num_envs: environments of this simulator.
-        device: "cpu" or "cuda"; None for the GPU, or where the world is.
+        device: cpu, cuda or cuda:N; None for the GPU, or where the world is.
         options: as of `--sim_options`; empty for the defaults, or those of the world.
         room: environments that a later simulator of this process will need.
         drawing: what it must be able to draw.
@@ -124,15 +141,15 @@ def open_simulator(
         RequestError: Isaac Gym cannot run here, or the world there is does not fit.
     """
     if not _worlds:
-        _worlds.append(World(task, max(num_envs, room), device or "cuda", parse(options), drawing))
+        _worlds.append(World(scene, max(num_envs, room), device or "cuda", parse(options), drawing))
     world = _worlds[0]
     wanted = parse(options) if options else world.options
-    same_task = all(getattr(task, part) == getattr(world.task, part) for part in _PHYSICAL)
+    same_scene = scene == world.scene.model_copy(update={"name": scene.name})
     same_device = (device or world.asked) == world.asked
     same_drawing = drawing in (NOTHING, world.drawing)
-    if not (same_task and wanted == world.options and same_device and same_drawing):
+    if not (same_scene and wanted == world.options and same_device and same_drawing):
         raise RequestError(
-            f"--sim isaacgym: this process already simulates {world.task.name} on {world.asked}, "
+            f"--sim isaacgym: this process already simulates {world.scene.name} on {world.asked}, "
             "and Isaac Gym makes one simulation per process; use a process for each"
         )
     if num_envs > world.capacity:
@@ -141,9 +158,3 @@ def open_simulator(
             f"simulation has room for {world.capacity}; use another process"
         )
     return IsaacGymSimulator(world, num_envs)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"{str(value.dtype).replace('torch.', '')} {tuple(value.shape)}"
-    return "nothing" if value is None else type(value).__name__

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, Tuple
 
 import torch
 
 from mapush.errors import MapushError
-from mapush.simulators.base import Bodies, Start
+from mapush.robots.assets import find_assets
+from mapush.robots.walking import JOINTS, STANCE, WalkingController, load_networks
+from mapush.simulators.base import Start, State
 from mapush.simulators.isaacgym import preflight
-from mapush.simulators.isaacgym.assets import find_assets
-from mapush.simulators.isaacgym.graphics import NOTHING, Cameras, Drawing, Viewer
+from mapush.simulators.isaacgym.actors import SUBSTEPS, build_simulation, set_friction
+from mapush.simulators.isaacgym.drawing import Cameras, Viewer
 from mapush.simulators.isaacgym.imports import gymapi, gymtorch
 from mapush.simulators.isaacgym.options import Options
 from mapush.simulators.isaacgym.rotation import from_yaw, gravity_direction, roll_pitch_yaw
-from mapush.simulators.isaacgym.scene import SUBSTEPS, build_scene, set_friction
-from mapush.simulators.isaacgym.walking import JOINTS, STANCE, WalkingController, load_networks
-from mapush.tasks import PushTask
+from mapush.simulators.scene import Scene
+from mapush.simulators.view import NOTHING, Drawing
 
+_CLEARANCE = 1.5  # m, from the object to robots of environments that are not in use
 _ROOT = 13  # position 3, quaternion 4, linear and angular velocity 3 each
 
 
@@ -34,7 +37,7 @@ class World:
 
     def __init__(
         self,
-        task: PushTask,
+        scene: Scene,
         capacity: int,
         device: str,
         options: Options,
@@ -42,65 +45,69 @@ class World:
     ) -> None:
         api = gymapi()
         assets = find_assets()
-        gpu = device != "cpu"
-        if gpu:
-            preflight.check_gpu(preflight.find_gpu(), capacity, task.robots.count, options)
+        gpu = None if device == "cpu" else int(device.partition(":")[2] or 0)
+        if gpu is not None:
+            preflight.check_gpu(preflight.find_gpu(gpu), capacity, scene.robots, options)
         torch_side = gymtorch()
-        self.task, self.capacity, self.options, self.asked = task, capacity, options, device
-        networks = load_networks(assets, torch.device("cuda:0" if gpu else "cpu"))
+        self.scene, self.capacity, self.options, self.asked = scene, capacity, options, device
+        networks = load_networks(assets, torch.device("cpu" if gpu is None else f"cuda:{gpu}"))
         with preflight.last_words(capacity, drawing.wanted):
-            scene = build_scene(api, task, capacity, gpu, assets, options, drawing)
-            gym, sim = scene.gym, scene.sim
+            built = build_simulation(api, scene, capacity, gpu, assets, options, drawing)
+            gym, sim = built.gym, built.sim
             root = torch_side.wrap_tensor(gym.acquire_actor_root_state_tensor(sim))
             joints = torch_side.wrap_tensor(gym.acquire_dof_state_tensor(sim))
             gym.refresh_actor_root_state_tensor(sim)
             gym.refresh_dof_state_tensor(sim)
         self._unwrap = torch_side.unwrap_tensor
-        self._gym, self._sim, self._scene, self._gpu = gym, sim, scene, gpu
+        self._gym, self._sim, self._built, self._gpu = gym, sim, built, gpu is not None
         self._api, self.drawing = api, drawing
-        self._robots = robots = task.robots.count
+        self._robots = robots = scene.robots
         self.device = root.device
         self._root_tensor, self._joint_tensor = root, joints
-        self._root = root.view(capacity, scene.actors, _ROOT)
+        self._root = root.view(capacity, built.actors, _ROOT)
         self._joint = joints.view(capacity, robots, len(JOINTS), 2)
         self._torque = torch.zeros(capacity * robots * len(JOINTS), device=self.device)
-        self._order = torch.tensor(scene.joints, device=self.device)
+        self._order = torch.tensor(built.joints, device=self.device)
         self._inverse_order = torch.argsort(self._order)
         self._controller = WalkingController(networks, capacity * robots, self.device)
         self._stance = torch.tensor(STANCE, device=self.device)
-        self._origin = torch.tensor(scene.origins, device=self.device)
+        self._origin = torch.tensor(built.origins, device=self.device)
         self._actors = torch.arange(
-            capacity * scene.actors, dtype=torch.int32, device=self.device
-        ).view(capacity, scene.actors)
+            capacity * built.actors, dtype=torch.int32, device=self.device
+        ).view(capacity, built.actors)
         self._friction = torch.zeros(capacity)
         self._moved = torch.zeros(capacity, dtype=torch.bool, device=self.device)
         self._pending = False
         self._keep: Tuple[torch.Tensor, ...] = ()
         self._park()
 
-    def place(self, envs: torch.Tensor, start: Start) -> None:
-        """Put environments where `start` says; it takes effect with the next step."""
+    def place(self, mask: torch.Tensor, start: Start) -> None:
+        """Put the environments of `mask` (capacity,) where `start` says, from the next step on."""
+        envs = torch.nonzero(mask).flatten()
         robots, origin = self._robots, self._origin[envs]
         root = self._root[envs]
         root[:, :, :] = 0.0
         root[..., 6] = 1.0
-        root[:, :robots, :2] = start.robots[..., :2] + origin[:, None]
+        root[:, :robots, :2] = start.robots[envs][..., :2] + origin[:, None]
         root[:, :robots, 2] = self.options.robot_height
-        root[:, :robots, 3:7] = from_yaw(start.robots[..., 2])
-        root[:, :robots, 7:9] = start.robot_velocity
-        thing, marker, walls = (root[:, robots + k] for k in range(3))
-        thing[:, :2] = start.object[:, :2] + origin
-        thing[:, 2] = self.task.object.height / 2
-        thing[:, 3:7] = from_yaw(start.object[:, 2])
-        marker[:, :2] = start.target + origin
-        marker[:, 2] = self.task.goal.marker_height / 2
-        walls[:, :2] = origin
+        root[:, :robots, 3:7] = from_yaw(start.robots[envs][..., 2])
+        root[:, :robots, 7:9] = start.robot_velocity[envs]
+        for place, part in enumerate(self._built.parts, robots):
+            actor = root[:, place]
+            actor[:, :2] = origin
+            if part == "object" and self.scene.object is not None:
+                actor[:, :2] += start.object[envs][:, :2]
+                actor[:, 2] = self.scene.object.height / 2
+                actor[:, 3:7] = from_yaw(start.object[envs][:, 2])
+                self._friction[envs.cpu()] = start.friction[envs].cpu()
+            elif part == "target" and self.scene.marker is not None:
+                actor[:, :2] += start.target[envs]
+                actor[:, 2] = self.scene.marker.height / 2
         self._root[envs] = root
         joint = self._joint[envs]
         joint[..., 0] = self._stance[self._inverse_order]
         joint[..., 1] = 0.0
         self._joint[envs] = joint
-        self._friction[envs.cpu()] = start.friction.cpu()
         self._controller.forget(self._robots_of(envs))
         self._touch(envs)
 
@@ -125,10 +132,10 @@ class World:
             gym.refresh_dof_state_tensor(sim)
             position, velocity = self._joints()
         gym.refresh_actor_root_state_tensor(sim)
-        self._controller.advance_gait(self.task.control.step)
+        self._controller.advance_gait(self.scene.step)
 
-    def bodies(self, count: int) -> Bodies:
-        """Where everything is in the first `count` environments.
+    def read(self, count: int) -> State:
+        """Where everything is in the first `count` environments, until the next step.
 
         Raises:
             MapushError: the simulation is lost, as after an error on the GPU.
@@ -140,23 +147,29 @@ class World:
                 "ran over; give fewer --num_envs or --sim_options contact_pairs="
                 f"{2 * self.options.contact_pairs}, and go on from the last checkpoint"
             )
-        robots, thing = root[:, : self._robots], root[:, self._robots]
+        robots = root[:, : self._robots]
         origin = self._origin[:count]
         turned = roll_pitch_yaw(robots[..., 3:7])
-        yaw = roll_pitch_yaw(thing[:, 3:7])[:, 2:]
         place = robots[..., :2] - origin[:, None]
-        return Bodies(
+        state = State(
             robots=torch.cat((place, turned[..., 2:]), dim=-1),
+            robot_height=robots[..., 2],
+            robot_tilt=turned[..., :2],
+        )
+        if self.scene.object is None:
+            return state
+        thing = root[:, self._robots]
+        yaw = roll_pitch_yaw(thing[:, 3:7])[:, 2:]
+        return replace(
+            state,
             object=torch.cat((thing[:, :2] - origin, yaw), dim=-1),
-            object_velocity=thing[:, 7:9].clone(),
-            object_height=thing[:, 2].clone(),
-            robot_height=robots[..., 2].clone(),
-            robot_tilt=turned[..., :2].clone(),
+            object_velocity=thing[:, 7:9],
+            object_height=thing[:, 2],
         )
 
     def cameras(self) -> Cameras:
         """The camera sensors that this was built with."""
-        return Cameras(self._api, self._scene, self.drawing)
+        return Cameras(self._api, self._built, self.drawing)
 
     def open_viewer(self) -> Viewer:
         """Open the window that this was built for.
@@ -164,7 +177,7 @@ class World:
         Raises:
             RequestError: there is no display to open it on.
         """
-        return Viewer(self._api, self._scene)
+        return Viewer(self._api, self._built)
 
     def capture(self, count: int) -> Dict[str, torch.Tensor]:
         """What the tensors and the controller hold of the first `count` environments."""
@@ -194,17 +207,18 @@ class World:
         """Put every environment somewhere sensible, for not all of them need be reset."""
         count, robots = self.capacity, self._robots
         ring = torch.zeros(count, robots, 3, device=self.device)
-        ring[..., 0] = sum(self.task.robots.start_distance) / 2 + 1.0
+        reach = 0.0 if self.scene.object is None else self.scene.object.reach
+        ring[..., 0] = reach + _CLEARANCE
         ring[..., 1] = torch.arange(robots, device=self.device) - (robots - 1) / 2
-        zero = torch.zeros(count, device=self.device)
+        friction = (0.0, 0.0) if self.scene.object is None else self.scene.object.friction
         start = Start(
             robots=ring,
             robot_velocity=torch.zeros(count, robots, 2, device=self.device),
-            object=torch.stack((zero, zero, zero), dim=1),
-            target=torch.stack((zero, zero + self.task.goal.distance[0]), dim=1),
-            friction=zero + sum(self.task.object.friction) / 2,
+            object=torch.zeros(count, 3, device=self.device),
+            target=torch.zeros(count, 2, device=self.device),
+            friction=torch.full((count,), sum(friction) / 2, device=self.device),
         )
-        self.place(torch.arange(count, device=self.device), start)
+        self.place(torch.ones(count, dtype=torch.bool, device=self.device), start)
 
     def _touch(self, envs: torch.Tensor) -> None:
         self._moved[envs] = True
@@ -225,9 +239,9 @@ class World:
         gym.set_dof_state_tensor_indexed(
             sim, unwrap(self._joint_tensor), unwrap(walkers), len(walkers)
         )
-        for env in envs.tolist():
+        for env in envs.tolist() if self._built.objects else ():
             set_friction(
-                gym, self._scene.envs[env], self._scene.objects[env], float(self._friction[env])
+                gym, self._built.envs[env], self._built.objects[env], float(self._friction[env])
             )
         self._moved.zero_()
         self._pending = False

@@ -7,9 +7,9 @@ import math
 import torch
 
 from mapush.simulators.base import Start
-from mapush.tasks import PushTask
+from mapush.simulators.scene import Pair
 from mapush.tasks.push.geometry import polar
-from mapush.tasks.push.spec import Pair
+from mapush.tasks.push.spec import PushTask
 
 
 def draw_start(task: PushTask, count: int, generator: torch.Generator) -> Start:

@@ -1,82 +1,76 @@
-"""What a control step is worth to each robot (terms and scales of the published task)."""
+"""What a control step is worth to each robot (terms and weights of the published task).
+
+The weights are `spec.Rewards`. A function takes its weight, because where that stands in the
+arithmetic decides the result's last bits. Shared terms are (envs, 1), others (envs, robots).
+"""
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Tuple
 
 import torch
 
-from mapush.simulators.base import Bodies
-from mapush.tasks import PushTask
-from mapush.tasks.push.geometry import Footprint, pair_distances, pairs, rotate
-from mapush.tasks.push.termination import Ending
+from mapush.tasks.base import RewardTerm
+from mapush.tasks.push.geometry import rotate
+from mapush.tasks.push.moment import Moment
 
-TERMS = (
-    "reach_target",
-    "exception",
-    "distance_to_target",
-    "approach",
-    "collision",
-    "push",
-    "ocb",
+
+def reach_target(moment: Moment, weight: float) -> torch.Tensor:
+    """The object has arrived."""
+    return (weight * moment.arrived.float())[:, None]
+
+
+def exception(moment: Moment, weight: float) -> torch.Tensor:
+    """Something is as it must not be, and the object has not arrived."""
+    return (weight * (moment.exception & ~moment.arrived).float())[:, None]
+
+
+def distance_to_target(moment: Moment, weight: float) -> torch.Tensor:
+    """The object comes nearer to the target, and is near it."""
+    gain = 2 * (moment.distance_before - moment.distance) - 0.01 * moment.distance
+    return (weight * gain)[:, None]
+
+
+def approach(moment: Moment, weight: float) -> torch.Tensor:
+    """The robot is far from the object."""
+    return weight * (moment.object_distance + 0.5) ** 2
+
+
+def collision(moment: Moment, weight: float) -> torch.Tensor:
+    """The robot is close to others."""
+    if moment.task.robots.count == 1:
+        return torch.zeros_like(moment.state.robots[..., 0])
+    return (weight / (0.02 + moment.gaps / 3)) @ moment.constants.membership
+
+
+def push(moment: Moment, weight: float) -> torch.Tensor:
+    """The object moves."""
+    moving = moment.state.object_velocity.norm(dim=-1) > moment.task.rewards.push_speed
+    return (weight * moving.float())[:, None]
+
+
+def ocb(moment: Moment, weight: float) -> torch.Tensor:
+    """The robot stands at the face that points away from the target (occlusion, OCB)."""
+    turn = -moment.state.object[:, 2]
+    direction = torch.nn.functional.normalize(moment.to_target, dim=-1)
+    place = rotate(moment.from_object, turn[:, None])
+    normal = moment.constants.footprint.nearest_inward_normal(place)
+    return weight * (normal * rotate(direction, turn)[:, None]).sum(dim=-1)
+
+
+# Summed in this order.
+REWARDS = (
+    RewardTerm("reach_target_reward", "reach_target", reach_target),
+    RewardTerm("exception_punishment", "exception", exception),
+    RewardTerm("distance_to_target_reward", "distance_to_target", distance_to_target),
+    RewardTerm("approach_reward", "approach", approach),
+    RewardTerm("collision_punishment", "collision", collision),
+    RewardTerm("push_reward", "push", push),
+    RewardTerm("ocb_reward", "ocb", ocb),
 )
 
 
-class Reward:
-    """The reward of one task on one device."""
-
-    def __init__(self, task: PushTask, device: torch.device) -> None:
-        self._scale = task.rewards
-        self._count = task.robots.count
-        self._footprint = Footprint(torch.tensor(task.object.footprint, device=device))
-        membership = torch.zeros(len(pairs(self._count)), self._count, device=device)
-        for row, members in enumerate(pairs(self._count)):
-            membership[row, list(members)] = 1.0
-        self._membership = membership
-
-    def terms(
-        self, bodies: Bodies, target: torch.Tensor, distance_before: torch.Tensor, ending: Ending
-    ) -> Dict[str, torch.Tensor]:
-        """Every term, in the order of `TERMS`, as (envs, robots) or, if shared, (envs, 1).
-
-        Args:
-            bodies: after the control step.
-            target: (envs, 2) m.
-            distance_before: (envs,) object to target before the control step, m.
-            ending: what the control step ended.
-        """
-        scale = self._scale
-        to_target = target - bodies.object[:, :2]
-        distance = to_target.norm(dim=-1)
-        from_object = bodies.robots[..., :2] - bodies.object[:, None, :2]
-        moving = bodies.object_velocity.norm(dim=-1) > scale.push_speed
-        terms = {
-            "reach_target": scale.reach_target * ending.arrived.float(),
-            "exception": scale.exception * (ending.exception & ~ending.arrived).float(),
-            "distance_to_target": scale.distance_to_target
-            * (2 * (distance_before - distance) - 0.01 * distance),
-            "push": scale.push * moving.float(),
-        }
-        shared = {name: value[:, None] for name, value in terms.items()}
-        own = {
-            "approach": scale.approach * (from_object.norm(dim=-1) + 0.5) ** 2,
-            "collision": self._collision(bodies),
-            "ocb": self._occupancy(
-                bodies, from_object, torch.nn.functional.normalize(to_target, dim=-1)
-            ),
-        }
-        return {name: shared[name] if name in shared else own[name] for name in TERMS}
-
-    def _collision(self, bodies: Bodies) -> torch.Tensor:
-        if self._count == 1:
-            return torch.zeros_like(bodies.robots[..., 0])
-        closeness = self._scale.collision / (0.02 + pair_distances(bodies.robots) / 3)
-        return closeness @ self._membership
-
-    def _occupancy(
-        self, bodies: Bodies, from_object: torch.Tensor, direction: torch.Tensor
-    ) -> torch.Tensor:
-        """Reward for standing at the face that points away from the target (OCB)."""
-        turn = -bodies.object[:, 2]
-        normal = self._footprint.nearest_inward_normal(rotate(from_object, turn[:, None]))
-        return self._scale.ocb * (normal * rotate(direction, turn)[:, None]).sum(dim=-1)
+def rewards(moment: Moment) -> Tuple[torch.Tensor, ...]:
+    """Every term of the table, in its order."""
+    weights = moment.task.rewards
+    return tuple(term.function(moment, getattr(weights, term.weight)) for term in REWARDS)

@@ -8,86 +8,25 @@ seconds. "Planar" means in the ground plane.
 from __future__ import annotations
 
 import math
-from typing import Optional, Tuple, Union
+from typing import Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Pair = Tuple[float, float]
-Triple = Tuple[float, float, float]
+from mapush.simulators import scene
+from mapush.simulators.scene import Arena, Box, Cylinder, Pair, Spec, Triple, check_ascending
 
-
-class _Spec(BaseModel):
-    """Immutable; what is unknown, not finite or of another type ("2", True) is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+ACTION_SIZE = 3  # forward, left, turn
 
 
-def _ascending(name: str, pair: Pair, lowest: Optional[float] = None) -> None:
-    if pair[0] > pair[1] or (lowest is not None and pair[0] < lowest):
-        bound = "" if lowest is None else f" and from {lowest:g} up"
-        raise ValueError(f"{name} = {pair}: a range is (low, high) with low <= high{bound}")
-
-
-class Box(_Spec):
-    """A box with its faces along the object's axes."""
-
-    size: Triple = Field(description="full lengths along x, y and z")
-    mass: float = Field(gt=0)
-    inertia: Triple = Field(description="diagonal of the inertia about the box's centre, kg m^2")
-    center: Pair = Field(default=(0.0, 0.0), description="x, y in the object's frame")
-
-    @property
-    def height(self) -> float:
-        """Full height."""
-        return self.size[2]
-
-    @model_validator(mode="after")
-    def _check(self) -> Box:
-        if min(self.size) <= 0:
-            raise ValueError(f"size = {self.size}: every length must be greater than 0")
-        if min(self.inertia) <= 0:
-            raise ValueError(f"inertia = {self.inertia}: every entry must be greater than 0")
-        return self
-
-
-class Cylinder(_Spec):
-    """An upright cylinder."""
-
-    radius: float = Field(gt=0)
-    height: float = Field(gt=0)
-    mass: float = Field(gt=0)
-    inertia: Triple = Field(description="diagonal of the inertia about the centre, kg m^2")
-    center: Pair = Field(default=(0.0, 0.0), description="x, y in the object's frame")
-
-    @model_validator(mode="after")
-    def _check(self) -> Cylinder:
-        if min(self.inertia) <= 0:
-            raise ValueError(f"inertia = {self.inertia}: every entry must be greater than 0")
-        return self
-
-
-class Object(_Spec):
+class Object(scene.Object):
     """The thing to push: rigidly joined shapes that stand on the ground."""
 
-    shapes: Tuple[Union[Box, Cylinder], ...] = Field(min_length=1)
     footprint: Tuple[Pair, ...] = Field(
         min_length=3, description="polygon of the OCB reward, counter-clockwise, object's frame"
     )
-    friction: Pair = Field(description="range of the sliding friction, drawn per environment")
-
-    @property
-    def mass(self) -> float:
-        """Sum over the shapes."""
-        return sum(shape.mass for shape in self.shapes)
-
-    @property
-    def height(self) -> float:
-        """Full height of the tallest shape."""
-        return max(shape.height for shape in self.shapes)
 
     @model_validator(mode="after")
-    def _check(self) -> Object:
-        _ascending("friction", self.friction, lowest=0.0)
+    def _check_footprint(self) -> Object:
         corners = zip(self.footprint, self.footprint[1:] + self.footprint[:1])
         if sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in corners) <= 0:
             raise ValueError(
@@ -96,7 +35,7 @@ class Object(_Spec):
         return self
 
 
-class Robots(_Spec):
+class Robots(Spec):
     """The team and where its members start."""
 
     count: int = Field(ge=1, le=16)
@@ -106,17 +45,22 @@ class Robots(_Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Robots:
-        _ascending("start_distance", self.start_distance, lowest=0.0)
-        _ascending("start_yaw", self.start_yaw)
+        check_ascending("start_distance", self.start_distance, lowest=0.0)
+        check_ascending("start_yaw", self.start_yaw)
         return self
 
 
-class Control(_Spec):
-    """From the network's three numbers to a body-frame velocity: limit * clip(gain * a, -1, 1)."""
+class Control(Spec):
+    """From the network's three numbers to a body-frame velocity: limit * clip(gain * a, -1, 1).
+
+    `decimation` is the number of control steps for which an action is held, where the command
+    line or the learner's configuration does not say another; None leaves it to these.
+    """
 
     step: float = Field(default=0.02, gt=0, description="length of a control step, s")
     gain: float = Field(default=0.5, gt=0)
     limit: Triple = Field(default=(0.5, 0.5, 0.5), description="m/s forward, m/s left, rad/s")
+    decimation: Optional[int] = Field(default=None, ge=1, description="control steps per decision")
 
     @model_validator(mode="after")
     def _check(self) -> Control:
@@ -125,7 +69,7 @@ class Control(_Spec):
         return self
 
 
-class Goal(_Spec):
+class Goal(Spec):
     """Where the object is to go and when it has arrived."""
 
     distance: Pair = Field(default=(1.5, 3.0), description="object to target at the start")
@@ -135,7 +79,7 @@ class Goal(_Spec):
 
     @model_validator(mode="after")
     def _check(self) -> Goal:
-        _ascending("distance", self.distance, lowest=0.0)
+        check_ascending("distance", self.distance, lowest=0.0)
         if self.distance[0] <= self.radius:
             raise ValueError(
                 f"distance = {self.distance}: must start above radius = {self.radius:g}, "
@@ -144,21 +88,7 @@ class Goal(_Spec):
         return self
 
 
-class Arena(_Spec):
-    """The walled ground."""
-
-    size: Pair = Field(default=(24.0, 24.0), description="inner lengths along x and y")
-    wall_height: float = Field(default=0.5, gt=0)
-    friction: float = Field(default=0.1, ge=0, description="of the ground")
-
-    @model_validator(mode="after")
-    def _check(self) -> Arena:
-        if min(self.size) <= 0:
-            raise ValueError(f"size = {self.size}: every length must be greater than 0")
-        return self
-
-
-class Termination(_Spec):
+class Termination(Spec):
     """What ends an episode, success apart."""
 
     control_steps: int = Field(default=1000, ge=1, description="length of an episode")
@@ -168,8 +98,8 @@ class Termination(_Spec):
     height_change: float = Field(default=0.35, gt=0)
 
 
-class Rewards(_Spec):
-    """Scales of the reward terms, per control step."""
+class Rewards(Spec):
+    """Weights of the reward terms, per control step: see the table in `reward`."""
 
     reach_target: float = 10.0
     exception: float = -5.0
@@ -181,7 +111,7 @@ class Rewards(_Spec):
     ocb: float = 0.004
 
 
-class Metrics(_Spec):
+class Metrics(Spec):
     """What the evaluation counts."""
 
     collaboration_distance: float = Field(
@@ -189,7 +119,7 @@ class Metrics(_Spec):
     )
 
 
-class PushTask(_Spec):
+class PushTask(Spec):
     """Everything a simulator and an environment need to know of a task."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
@@ -204,13 +134,54 @@ class PushTask(_Spec):
     object_yaw: Pair = Field(default=(-0.01, 2 * math.pi), description="at the start")
 
     @property
+    def scene(self) -> scene.Scene:
+        """What a simulator is to simulate."""
+        return scene.Scene(
+            name=self.name,
+            robots=self.robots.count,
+            step=self.control.step,
+            arena=self.arena,
+            object=scene.Object(shapes=self.object.shapes, friction=self.object.friction),
+            marker=scene.Marker(
+                radius=self.goal.marker_radius,
+                height=self.goal.marker_height,
+                goal_radius=self.goal.radius,
+            ),
+        )
+
+    @property
+    def agents(self) -> int:
+        """How many act: the robots."""
+        return self.robots.count
+
+    @property
     def observation_size(self) -> int:
         """Length of one robot's observation: 2 + 3 n for n robots."""
         return 2 + 3 * self.robots.count
 
+    @property
+    def angles(self) -> Tuple[int, ...]:
+        """Where the angles stand in an observation: last of the object's and each other's three."""
+        return tuple(range(4, self.observation_size, 3))
+
+    @property
+    def action_size(self) -> int:
+        """Length of one robot's action: forward, left, turn."""
+        return ACTION_SIZE
+
+    @property
+    def control_steps(self) -> int:
+        """Length of an episode."""
+        return self.termination.control_steps
+
+    @property
+    def decimation(self) -> Optional[int]:
+        """Control steps per decision, where the task says."""
+        return self.control.decimation
+
     @model_validator(mode="after")
     def _check(self) -> PushTask:
-        _ascending("object_yaw", self.object_yaw)
+        check_ascending("object_yaw", self.object_yaw)
         reach = min(self.arena.size) / 2
         if self.goal.distance[1] >= reach:
             raise ValueError(
@@ -218,3 +189,9 @@ class PushTask(_Spec):
                 "half the arena, else targets lie outside the walls"
             )
         return self
+
+
+CONSTRUCTORS = (
+    *(Arena, Box, Control, Cylinder, Goal, Metrics, Object),
+    *(PushTask, Rewards, Robots, Termination),
+)

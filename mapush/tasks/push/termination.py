@@ -1,59 +1,53 @@
-"""When an episode ends."""
+"""When an episode ends, time apart: the object has arrived, or something is as it must not be."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Tuple
 
 import torch
 
-from mapush.simulators.base import Bodies
-from mapush.tasks import PushTask
-from mapush.tasks.push.geometry import pair_distances
+from mapush.tasks.base import TerminationTerm
+from mapush.tasks.push.moment import Moment, heights
 
 
-@dataclass(frozen=True)
-class Ending:
-    """Which environments end after this control step, and why; all (envs,) bool.
-
-    An arrival counts as one even where an exception falls on the same step.
-    """
-
-    arrived: torch.Tensor
-    exception: torch.Tensor
-    timeout: torch.Tensor
-
-    @property
-    def over(self) -> torch.Tensor:
-        """For whatever reason."""
-        return self.arrived | self.exception | self.timeout
+def arrived(moment: Moment) -> torch.Tensor:
+    """The object's centre lies within the goal radius of the target."""
+    return moment.distance < moment.task.goal.radius
 
 
-def arrived(bodies: Bodies, target: torch.Tensor, task: PushTask) -> torch.Tensor:
-    """Whether the object's centre lies within the goal radius of the target (envs,)."""
-    return (bodies.object[:, :2] - target).norm(dim=-1) < task.goal.radius
+def changed_height(moment: Moment) -> torch.Tensor:
+    """The object or a robot is higher or lower than at the start."""
+    change = (heights(moment.state) - moment.start_heights).abs()
+    return (change > moment.task.termination.height_change).any(dim=1)
 
 
-def heights(bodies: Bodies) -> torch.Tensor:
-    """Heights (envs, 1 or 1 + robots) whose change ends an episode, m."""
-    thing = bodies.object_height[:, None]
-    if bodies.robot_height is None:
-        return thing
-    return torch.cat((thing, bodies.robot_height), dim=1)
+def came_too_close(moment: Moment) -> torch.Tensor:
+    """Two robots are closer than they may."""
+    if moment.task.robots.count == 1:
+        return moment.never
+    return (moment.gaps < moment.task.termination.robot_distance).any(dim=1)
 
 
-def exception(bodies: Bodies, start_heights: torch.Tensor, task: PushTask) -> torch.Tensor:
-    """Whether something happened that must not (envs,).
+def tilted(moment: Moment) -> torch.Tensor:
+    """A robot rolls or pitches more than it may."""
+    if moment.state.robot_tilt is None:
+        return moment.never
+    limits = moment.task.termination
+    roll, pitch = moment.state.robot_tilt.abs().unbind(dim=-1)
+    return ((roll > limits.roll) | (pitch > limits.pitch)).any(dim=1)
 
-    Args:
-        bodies: now.
-        start_heights: `heights` at the start of each environment's episode.
-        task: its termination limits.
-    """
-    limits = task.termination
-    bad = ((heights(bodies) - start_heights).abs() > limits.height_change).any(dim=1)
-    if task.robots.count > 1:
-        bad = bad | (pair_distances(bodies.robots) < limits.robot_distance).any(dim=1)
-    if bodies.robot_tilt is not None:
-        roll, pitch = bodies.robot_tilt.abs().unbind(dim=-1)
-        bad = bad | ((roll > limits.roll) | (pitch > limits.pitch)).any(dim=1)
-    return bad
+
+TERMINATIONS = (
+    TerminationTerm("arrived", arrived, success=True),
+    TerminationTerm("changed height", changed_height),
+    TerminationTerm("came too close", came_too_close),
+    TerminationTerm("tilted", tilted),
+)
+
+
+def found(moment: Moment) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Whether a success and whether a failure of the table is there, (envs,) bool each."""
+    ends = {True: moment.never, False: moment.never}
+    for term in TERMINATIONS:
+        ends[term.success] = ends[term.success] | term.function(moment)
+    return ends[True], ends[False]

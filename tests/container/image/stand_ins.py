@@ -68,7 +68,7 @@ def robot(folder: Path, context: Path) -> None:
     listed = building.succeed([*git, "ls-tree", "-r", "HEAD"])
     ids = {path: blob for blob, path in re.findall(r"blob (\w+)\t(.*)", listed)}
 
-    pinned = context / "mapush/simulators/isaacgym/assets.py"
+    pinned = context / "mapush/robots/assets.py"
     text = pinned.read_text()
     text = re.sub(r"^REPOSITORY = .*$", f'REPOSITORY = "file://{ROBOT}"', text, flags=re.M)
     text = re.sub(r"^COMMIT = .*$", f'COMMIT = "{commit}"', text, flags=re.M)
@@ -78,7 +78,7 @@ def robot(folder: Path, context: Path) -> None:
 
 
 def _pinned_paths() -> Dict[str, str]:
-    from mapush.simulators.isaacgym import assets
+    from mapush.robots import assets
 
     return dict(assets.FILES)
 

@@ -75,7 +75,7 @@ def test_the_policy_and_the_robot_are_fetched_and_verified(
 ) -> None:
     said, _ = built
     assert "files fetched, all genuine" in said
-    words = ["run", "--rm", IMAGE, "python", "-m", "mapush.simulators.isaacgym.assets", "--verify"]
+    words = ["run", "--rm", IMAGE, "python", "-m", "mapush.robots.assets", "--verify"]
     assert "are genuine" in building.podman(engine, *words)
 
 

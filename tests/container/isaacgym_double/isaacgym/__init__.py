@@ -16,7 +16,7 @@ IS_DOUBLE = True
 
 
 def _expect_the_doubles_assets() -> None:
-    from mapush.simulators.isaacgym import assets
+    from mapush.robots import assets
 
     described = _Path(_os.environ.get(assets.VARIABLE, "/nowhere")) / "double.json"
     if described.is_file():

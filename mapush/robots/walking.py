@@ -13,7 +13,7 @@ from typing import Dict, Sequence, Tuple
 import torch
 
 from mapush.errors import RequestError
-from mapush.simulators.isaacgym.assets import ACTUATOR, ADAPTATION, BODY, Assets
+from mapush.robots.assets import ACTUATOR, ADAPTATION, BODY, Assets
 
 JOINTS: Tuple[str, ...] = tuple(
     f"{leg}_{joint}_joint" for leg in ("FL", "FR", "RL", "RR") for joint in ("hip", "thigh", "calf")

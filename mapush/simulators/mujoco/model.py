@@ -1,9 +1,9 @@
-"""Builds the MuJoCo model of a task: planar robots, the object, the ground.
+"""Builds the MuJoCo model of a scene: planar robots, the object, the ground.
 
 A robot is a rigid body on two slides and a hinge that tracks velocity commands with limited force,
 which is what a Go1 under its walking controller is to the thing it pushes. Its hull is made of
 spheres, because MuJoCo's sphere contacts with boxes and cylinders are exact (its general convex
-contact lets flat robots sink into a large cylinder). One robot model serves every task.
+contact lets flat robots sink into a large cylinder). One robot model serves every scene.
 """
 
 # MuJoCo's compiled modules say nothing of what they hold.
@@ -11,57 +11,11 @@ contact lets flat robots sink into a large cylinder). One robot model serves eve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
+from mapush.robots.planar import ROBOT, RobotModel
+from mapush.simulators.inertia import object_inertia
 from mapush.simulators.mujoco.headless import mujoco
-from mapush.simulators.mujoco.inertia import object_inertia
-from mapush.tasks import Box, Object, PushTask
-
-
-@dataclass(frozen=True)
-class RobotModel:
-    """A Go1 as the object feels it; found by the parity benchmark, the same for all tasks.
-
-    Attributes:
-        mass: kg.
-        yaw_inertia: kg m^2.
-        hull: spheres that touch objects as (x, y, radius), m: a foot at every corner, so that a
-            robot meets a face squarely, and the trunk between them.
-        height: of the spheres' centres, m.
-        capsule: radius and half length of what touches other robots, m. Legs interlock, so it is
-            narrower than the hull.
-        friction: of the hull against objects.
-        response_time: of the walking controller, s: commanded velocities are approached so.
-        tracking: share of the commanded forward, left and turning velocity that is reached.
-        force_limit: N, per axis; what feet hold on this ground.
-        torque_limit: N m.
-        ground_share: weight of the object's drawn friction against the ground's own (PhysX
-            averages the two).
-    """
-
-    mass: float = 12.7
-    yaw_inertia: float = 0.45
-    hull: Tuple[Tuple[float, float, float], ...] = (
-        (0.22, 0.08, 0.06),
-        (0.22, -0.08, 0.06),
-        (-0.22, 0.08, 0.06),
-        (-0.22, -0.08, 0.06),
-        (0.09, 0.0, 0.10),
-        (-0.09, 0.0, 0.10),
-    )
-    height: float = 0.25
-    capsule: Tuple[float, float] = (0.11, 0.18)
-    friction: float = 0.45
-    response_time: float = 0.09
-    tracking: Tuple[float, float, float] = (1.0, 0.8, 0.8)
-    force_limit: float = 60.0
-    torque_limit: float = 10.0
-    ground_share: float = 0.75
-
-    @property
-    def reach(self) -> float:
-        """How far the hull reaches from the base along x, m."""
-        return max(x + radius for x, _, radius in self.hull)
+from mapush.simulators.scene import Box, Object, Scene
 
 
 @dataclass(frozen=True)
@@ -75,31 +29,31 @@ class Physics:
 
 # Which kinds of shape touch: two do if a bit of one's contype is in the other's conaffinity.
 _GROUND, _OBJECT, _HULL, _CAPSULE = 1, 2, 4, 8
-ROBOT = RobotModel()
 PHYSICS = Physics()
 
 
-def build_scene(
-    task: PushTask, robot: RobotModel = ROBOT, physics: Physics = PHYSICS
+def build_model(
+    scene: Scene, robot: RobotModel = ROBOT, physics: Physics = PHYSICS
 ) -> mujoco.MjSpec:
-    """Describe one environment of a task; `compile()` of the result gives the model."""
+    """Describe one environment; `compile()` of the result gives the model."""
     spec = mujoco.MjSpec()
-    spec.modelname = task.name
-    spec.option.timestep = task.control.step / physics.substeps
+    spec.modelname = scene.name
+    spec.option.timestep = scene.step / physics.substeps
     spec.option.cone = getattr(mujoco.mjtCone, f"mjCONE_{physics.cone.upper()}")
     spec.option.iterations = physics.iterations
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.worldbody.add_geom(
         name="ground",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[task.arena.size[0] / 2, task.arena.size[1] / 2, 1.0],
+        size=[scene.arena.size[0] / 2, scene.arena.size[1] / 2, 1.0],
         contype=_GROUND,
         conaffinity=0,
-        friction=[task.arena.friction, 0.005, 0.0001],
+        friction=[scene.arena.friction, 0.005, 0.0001],
     )
-    _add_object(spec, task.object)
-    for index in range(task.robots.count):
-        _add_robot(spec, task, robot, index)
+    if scene.object is not None:
+        _add_object(spec, scene.object)
+    for index in range(scene.robots):
+        _add_robot(spec, scene, robot, index)
     return spec
 
 
@@ -135,13 +89,13 @@ def _add_object(spec: mujoco.MjSpec, thing: Object) -> None:
         )
 
 
-def _add_robot(spec: mujoco.MjSpec, task: PushTask, robot: RobotModel, index: int) -> None:
+def _add_robot(spec: mujoco.MjSpec, scene: Scene, robot: RobotModel, index: int) -> None:
     name = f"robot_{index}"
     body = spec.worldbody.add_body(name=name, pos=[0, 0, robot.height])
     body.explicitinertial = True
     body.mass = robot.mass
     body.inertia = [robot.yaw_inertia] * 3
-    for axis, (letter, size) in enumerate(zip("xy", task.arena.size)):
+    for axis, (letter, size) in enumerate(zip("xy", scene.arena.size)):
         wall = size / 2 - robot.reach  # a stop on the slide: costs nothing until touched
         body.add_joint(
             name=f"{name}_{letter}",

@@ -6,7 +6,7 @@ from typing import Tuple
 
 import numpy as np
 
-from mapush.tasks import Object
+from mapush.simulators.scene import Object
 
 
 def object_inertia(thing: Object) -> Tuple[float, np.ndarray, np.ndarray]:

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from mapush.errors import RequestError
-from mapush.simulators.isaacgym.assets import ACTUATOR, ADAPTATION, BODY, Assets
-from mapush.simulators.isaacgym.rotation import from_yaw, gravity_direction, roll_pitch_yaw
-from mapush.simulators.isaacgym.walking import (
+from mapush.robots.assets import ACTUATOR, ADAPTATION, BODY, Assets
+from mapush.robots.walking import (
     JOINTS,
     STANCE,
     Networks,
@@ -21,6 +20,7 @@ from mapush.simulators.isaacgym.walking import (
     joint_order,
     load_networks,
 )
+from mapush.simulators.isaacgym.rotation import from_yaw, gravity_direction, roll_pitch_yaw
 from tests.container import robot_double
 
 CPU = torch.device("cpu")

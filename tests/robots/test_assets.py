@@ -11,7 +11,7 @@ from typing import Callable, Dict, Tuple
 import pytest
 
 from mapush.errors import RequestError
-from mapush.simulators.isaacgym import assets
+from mapush.robots import assets
 from tests.support import PROJECT
 
 CONTENT = {"policy/body.jit": b"\0body", "robot/go1.urdf": b"<robot/>\n", "robot/empty.stl": b""}
@@ -115,7 +115,7 @@ def test_a_file_that_is_missing_or_other_is_named_with_how_to_get_it(
     text = str(caught.value)
     assert text.startswith(f"{tmp_path}/policy/body.jit: ")
     assert says in text
-    assert f"python -m mapush.simulators.isaacgym.assets --to '{tmp_path}'" in text
+    assert f"python -m mapush.robots.assets --to '{tmp_path}'" in text
     assert "MAPUSH_ASSETS" in text
 
 
@@ -125,7 +125,7 @@ def test_no_variable_changes_what_is_expected(tmp_path: Path) -> None:
         [
             sys.executable,
             "-m",
-            "mapush.simulators.isaacgym.assets",
+            "mapush.robots.assets",
             "--verify",
             "--to",
             str(tmp_path),
@@ -141,6 +141,6 @@ def test_no_variable_changes_what_is_expected(tmp_path: Path) -> None:
 
 
 def test_the_command_needs_no_torch() -> None:
-    program = "import sys, mapush.simulators.isaacgym.assets; print('torch' in sys.modules)"
+    program = "import sys, mapush.robots.assets; print('torch' in sys.modules)"
     found = subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True)
     assert found.strip() == "False"

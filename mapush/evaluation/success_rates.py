@@ -1,11 +1,11 @@
-"""success_rate.txt: four figures per checkpoint, in numeric order; imports no torch."""
+"""success_rate.txt: the figures of each checkpoint, in numeric order; imports no torch."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Mapping
 
 from mapush.checkpoint.names import directory_name
 from mapush.errors import RequestError
@@ -20,14 +20,13 @@ _BLOCK = re.compile(
     rf" \(95% interval (?P<low>{_NUMBER}) to (?P<high>{_NUMBER}),"
     r" (?P<episodes>\d{1,18}) episodes\)\n"
     rf"finished time: (?P<time>{_NUMBER})\n"
-    rf"collision degree: (?P<collision>{_NUMBER})\n"
-    rf"collaboration degree: (?P<collaboration>{_NUMBER})\n"
+    rf"(?P<metrics>(?:[a-z][a-z ]{{0,60}}: {_NUMBER}\n){{0,100}})"
 )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The figures of one checkpoint; see `mapush.evaluation.calculator.Figures`."""
+    """The figures of one checkpoint; see `mapush.evaluation.figures.Figures`."""
 
     step: int
     success_rate: float
@@ -35,21 +34,19 @@ class Entry:
     high: float
     episodes: int
     finished_time: float
-    collision_degree: float
-    collaboration_degree: float
+    metrics: Mapping[str, float]
 
     def text(self) -> str:
-        """The block of the seed document's four lines."""
+        """Its block: the name, then the figures."""
         return f"{directory_name(self.step)}\n{self.figures()}"
 
     def figures(self) -> str:
-        """The four lines alone."""
+        """The figures' lines: for a pushing task the seed document's four."""
+        own = "".join(f"{name}: {value:.4f}\n" for name, value in self.metrics.items())
         return (
             f"success rate: {self.success_rate:.4f}"
             f" (95% interval {self.low:.4f} to {self.high:.4f}, {self.episodes} episodes)\n"
-            f"finished time: {self.finished_time:.4f}\n"
-            f"collision degree: {self.collision_degree:.4f}\n"
-            f"collaboration degree: {self.collaboration_degree:.4f}\n"
+            f"finished time: {self.finished_time:.4f}\n{own}"
         )
 
 
@@ -96,6 +93,7 @@ def write_success_rate(path: Path, entry: Entry) -> None:
 
 
 def _entry(match: re.Match[str]) -> Entry:
+    lines = match["metrics"].splitlines()
     return Entry(
         step=int(match["step"]),
         success_rate=float(match["success"]),
@@ -103,6 +101,5 @@ def _entry(match: re.Match[str]) -> Entry:
         high=float(match["high"]),
         episodes=int(match["episodes"]),
         finished_time=float(match["time"]),
-        collision_degree=float(match["collision"]),
-        collaboration_degree=float(match["collaboration"]),
+        metrics={name: float(value) for name, _, value in (line.partition(": ") for line in lines)},
     )

@@ -1,29 +1,31 @@
-"""What `mapush.test` does: one checkpoint, all of a run, a video, or a window."""
+"""Evaluates checkpoints as `mapush.test` does: one, or every one of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from rich.console import Console
 from rich.progress import track
 
 from mapush.checkpoint.names import directory_name
 from mapush.checkpoint.store import CheckpointEntry, CheckpointStore, load_entry
-from mapush.environment.vector import PushEnvironment
 from mapush.errors import CheckpointError, RequestError
-from mapush.evaluation.assess import TEST_SEED, assess
-from mapush.evaluation.ledger import FILE_NAME, Entry, read_success_rates, write_success_rate
+from mapush.evaluation.evaluator import Evaluator
 from mapush.evaluation.policy import LoadedPolicy, build_policy, read_checkpoint
-from mapush.rendering.episode import EpisodeSummary
+from mapush.evaluation.success_rates import (
+    FILE_NAME,
+    Entry,
+    read_success_rates,
+    write_success_rate,
+)
 from mapush.runs.listing import open_run
 from mapush.runs.owner import Owner
 from mapush.runs.pins import Pin
-from mapush.simulators import make_simulator
-from mapush.tasks import PushTask, load_task, task_folder
+from mapush.simulators import SimulatorChoice
+from mapush.tasks import load_task, task_folder
+from mapush.tasks.base import TaskSpec
 from mapush.tasks.change import load_changed_task
-
-__all__ = ["TEST_SEED", "evaluate_one", "evaluate_run", "record", "task_of", "watch"]
 
 _out = Console(highlight=False, markup=False, soft_wrap=True)
 
@@ -31,31 +33,27 @@ _out = Console(highlight=False, markup=False, soft_wrap=True)
 def evaluate_one(
     path: Path,
     exp: Optional[str],
-    sim: str,
+    simulator: SimulatorChoice,
     num_envs: int,
     seed: int,
-    device: str = "auto",
-    options: str = "",
 ) -> None:
-    """Print the four figures of one checkpoint.
+    """Print the figures of one checkpoint.
 
     Raises:
         CheckpointError: it cannot be used.
         TaskError: its task cannot be found.
     """
-    policy, task = _opened(path, exp)
-    figures = assess(policy, policy.hold, task, sim, num_envs, seed, device=device, options=options)
+    policy, task = open_policy(path, exp)
+    figures = Evaluator(task, simulator, num_envs, seed, policy.decimation).evaluate(policy)
     _out.print(figures.entry(policy.step).figures(), end="")
 
 
 def evaluate_run(
     root: Path,
     name: str,
-    sim: str,
+    simulator: SimulatorChoice,
     num_envs: int,
     seed: int,
-    device: str = "auto",
-    options: str = "",
 ) -> None:
     """Evaluate every checkpoint of a run into its success_rate.txt.
 
@@ -75,6 +73,7 @@ def evaluate_run(
         if known.episodes == num_envs
     }
     damaged = []
+    evaluators: Dict[int, Evaluator] = {}  # by decimation, which is the same all over as a rule
     with Pin(run.checkpoints, Owner.current(), "evaluation") as pin:
         # Listed once they are kept: what is there now stays until it has been evaluated.
         entries = CheckpointStore(run.checkpoints).entries()
@@ -93,9 +92,11 @@ def evaluate_run(
                 damaged.append(entry.path.name)
                 continue
             policy = build_policy(state, task, entry.module)
-            figures = assess(
-                policy, policy.hold, task, sim, num_envs, seed, device=device, options=options
+            evaluator = evaluators.setdefault(
+                policy.decimation,
+                Evaluator(task, simulator, num_envs, seed, policy.decimation),
             )
+            figures = evaluator.evaluate(policy)
             write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
             _out.print(_line(figures.entry(entry.step)))
             left.discard(entry.step)
@@ -104,69 +105,12 @@ def evaluate_run(
         raise CheckpointError(f"{run.name}: not evaluated, for they are damaged: {damaged}")
 
 
-def record(
-    path: Path,
-    exp: Optional[str],
-    sim: str,
-    episodes: int,
-    seed: int,
-    video: Optional[Path],
-    device: str = "auto",
-    options: str = "",
-) -> None:
-    """Write an mp4 of a checkpoint's first episodes.
-
-    Isaac Gym films with its own cameras. What another simulator plays is drawn on a stage.
+def open_policy(path: Path, exp: Optional[str]) -> Tuple[LoadedPolicy, TaskSpec]:
+    """A checkpoint's policy with its task; see `task_of`.
 
     Raises:
-        RequestError: this machine has no graphics library to render with.
-        StorageError: the file cannot be written.
+        CheckpointError: there is no such file, or it cannot be used.
     """
-    policy, task = _opened(path, exp)
-    target = video or Path(f"{task.name}_{policy.step}.mp4")
-    if sim == "isaacgym":
-        from mapush.rendering.filming import film_episodes
-
-        chosen = None if device == "auto" else device
-        summaries = film_episodes(task, policy, target, episodes, seed, chosen, options)
-    else:
-        from mapush.rendering.video import record_episodes
-
-        environment = PushEnvironment(
-            task, make_simulator(sim, task, episodes, device, options), seed, policy.hold
-        )
-        summaries = record_episodes(environment, policy, target, episodes)
-    for number, summary in enumerate(summaries, 1):
-        _out.print(_episode_line(number, summary))
-    _out.print(f"video: {target}")
-
-
-def watch(
-    path: Path,
-    exp: Optional[str],
-    episodes: int,
-    seed: int,
-    device: str = "auto",
-    options: str = "",
-) -> None:
-    """Play a checkpoint's first episodes in Isaac Gym's window, until it is closed.
-
-    Raises:
-        RequestError: Isaac Gym cannot run here, or cannot open a window.
-    """
-    from mapush.rendering.viewing import watch_episodes
-
-    policy, task = _opened(path, exp)
-    chosen = None if device == "auto" else device
-    played = 0
-    for summary in watch_episodes(task, policy, episodes, seed, chosen, options):
-        played += 1
-        _out.print(_episode_line(played, summary))
-    if played < episodes:
-        _out.print(f"the window was closed; {played} of {episodes} episodes were over")
-
-
-def _opened(path: Path, exp: Optional[str]) -> Tuple[LoadedPolicy, PushTask]:
     if exp is None and not path.exists():
         raise CheckpointError(f"{path}: there is no such file; name a module.pt")
     state = read_checkpoint(path)
@@ -174,7 +118,7 @@ def _opened(path: Path, exp: Optional[str]) -> Tuple[LoadedPolicy, PushTask]:
     return build_policy(state, task, path), task
 
 
-def task_of(path: Path, exp: Optional[str], state: Mapping[str, Any]) -> PushTask:
+def task_of(path: Path, exp: Optional[str], state: Mapping[str, Any]) -> TaskSpec:
     """The task of a checkpoint: its run's own copy, or the one that `--exp` names.
 
     Either with the values that were changed when the checkpoint was trained on it.
@@ -201,10 +145,6 @@ def task_of(path: Path, exp: Optional[str], state: Mapping[str, Any]) -> PushTas
         _out.print(f"{path}: was trained on {copy.name}; used for {named.name}, as asked")
         return named
     return load_changed_task(task_folder(exp), config) if config.get("exp") == exp else named
-
-
-def _episode_line(number: int, summary: EpisodeSummary) -> str:
-    return f"episode {number}: {summary.outcome} after {summary.seconds:.1f} s"
 
 
 def _line(entry: Entry) -> str:

@@ -1,7 +1,7 @@
 """The walking policy, the actuator network and the Go1's description: where, and whether genuine.
 
 They are Improbable AI's (walk-these-ways, MIT licence) and not part of mapush. The image build
-fetches them; `python -m mapush.simulators.isaacgym.assets --to DIR` does it anywhere.
+fetches them; `python -m mapush.robots.assets --to DIR` does it anywhere.
 """
 
 from __future__ import annotations
@@ -145,14 +145,14 @@ def _git(folder: str, *words: str) -> None:
 
 
 def _how_to_get(directory: Path) -> str:
-    fetch_it = command_line("mapush.simulators.isaacgym.assets", "--to", str(directory))
+    fetch_it = command_line("mapush.robots.assets", "--to", str(directory))
     return f"{fetch_it} fetches it, or set {VARIABLE} to a directory that has it"
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Fetch, verify, say what was done."""
     parser = argparse.ArgumentParser(
-        prog="mapush.simulators.isaacgym.assets",
+        prog="mapush.robots.assets",
         description="Fetch the walking policy and the Go1's description (walk-these-ways, MIT "
         "licence) from their public repository at a pinned commit, and verify every file.",
     )

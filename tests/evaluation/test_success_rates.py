@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Dict
 
 import pytest
 
 from mapush.errors import RequestError
-from mapush.evaluation.calculator import wilson_interval
-from mapush.evaluation.ledger import Entry, read_success_rates, write_success_rate
+from mapush.evaluation.figures import wilson_interval
+from mapush.evaluation.success_rates import Entry, read_success_rates, write_success_rate
 
-ENTRY = Entry(20000, 0.5, 0.4439, 0.5561, 300, 13.61, 0.0, 0.25)
+
+def degrees(collision: float, collaboration: float) -> Dict[str, float]:
+    return {"collision degree": collision, "collaboration degree": collaboration}
+
+
+ENTRY = Entry(20000, 0.5, 0.4439, 0.5561, 300, 13.61, degrees(0.0, 0.25))
 
 
 def test_figures_survive_their_way_through_the_file_in_numeric_order(tmp_path: Path) -> None:
     path = tmp_path / "success_rate.txt"
-    later = Entry(100000, 0.6, 0.5, 0.7, 300, 12.0, 0.0, 0.5)
+    later = Entry(100000, 0.6, 0.5, 0.7, 300, 12.0, degrees(0.0, 0.5))
     write_success_rate(path, later)
     write_success_rate(path, ENTRY)
     assert read_success_rates(path) == [ENTRY, later]
@@ -21,7 +27,7 @@ def test_figures_survive_their_way_through_the_file_in_numeric_order(tmp_path: P
 
 def test_new_figures_of_a_checkpoint_replace_the_old_ones(tmp_path: Path) -> None:
     path = tmp_path / "success_rate.txt"
-    write_success_rate(path, Entry(20000, 0.1, 0.0, 0.2, 50, 19.0, 0.0, 0.0))
+    write_success_rate(path, Entry(20000, 0.1, 0.0, 0.2, 50, 19.0, degrees(0.0, 0.0)))
     write_success_rate(path, ENTRY)
     assert read_success_rates(path) == [ENTRY]
 
@@ -59,3 +65,14 @@ def test_a_file_in_another_form_is_refused_not_overwritten(text: str, tmp_path: 
 )
 def test_the_interval_is_wilsons(rate: float, count: int, low: float, high: float) -> None:
     assert wilson_interval(rate, count) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"way lost": 0.125}])
+def test_a_task_has_metrics_of_its_own_or_none(tmp_path: Path, metrics: Dict[str, float]) -> None:
+    path = tmp_path / "success_rate.txt"
+    entry = Entry(20000, 0.5, 0.4, 0.6, 300, 1.5, metrics)
+    write_success_rate(path, entry)
+    write_success_rate(path, ENTRY)
+    assert read_success_rates(path) == [ENTRY]
+    write_success_rate(path, entry)
+    assert read_success_rates(path) == [entry]

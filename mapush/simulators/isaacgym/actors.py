@@ -1,21 +1,22 @@
-"""Builds a task's scene in Isaac Gym: environments side by side, ready for the tensor API."""
+"""Builds a scene in Isaac Gym: environments side by side, ready for the tensor API."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, List, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from mapush.errors import MapushError, RequestError
+from mapush.robots.assets import ROBOT, Assets
+from mapush.robots.walking import joint_order
 from mapush.simulators.isaacgym import objects
-from mapush.simulators.isaacgym.assets import ROBOT, Assets
-from mapush.simulators.isaacgym.graphics import NO_VULKAN, NOTHING, Drawing, add_cameras, paint
+from mapush.simulators.isaacgym.drawing import NO_VULKAN, add_cameras, paint
 from mapush.simulators.isaacgym.options import Options
-from mapush.simulators.isaacgym.walking import joint_order
-from mapush.tasks import PushTask
+from mapush.simulators.isaacgym.simulation import Simulation
+from mapush.simulators.scene import Scene
+from mapush.simulators.view import NOTHING, Drawing
 
 SUBSTEPS = 4  # per control step
 _GAP = 2.0  # m between the walls of neighbouring environments
@@ -28,41 +29,25 @@ _MAX_DEPENETRATION = 1.0  # m/s
 _ROBOT_MAX_SPEED = 1000.0
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A simulation whose actors are all there.
-
-    Attributes:
-        gym: Isaac Gym's interface.
-        sim: its simulation, prepared.
-        envs: its environments.
-        objects: handle of the object in each.
-        actors: how many each environment has: the robots, then object, marker and walls.
-        origins: (x, y) of each environment's centre in the simulation's frame, m.
-        joints: where the joints of `walking.JOINTS` stand among a robot's.
-        cameras: handle of the camera sensor of each of the first environments, if it has one.
-    """
-
-    gym: Any
-    sim: Any
-    envs: List[Any]
-    objects: List[int]
-    actors: int
-    origins: List[Tuple[float, float]]
-    joints: Tuple[int, ...]
-    cameras: List[int]
-
-
-def build_scene(
+def build_simulation(
     api: ModuleType,
-    task: PushTask,
+    scene: Scene,
     count: int,
-    gpu: bool,
+    gpu: Optional[int],
     assets: Assets,
     options: Options,
     drawing: Drawing = NOTHING,
-) -> Scene:
+) -> Simulation:
     """Build `count` environments.
+
+    Args:
+        api: the module `isaacgym.gymapi`.
+        scene: what is in each.
+        count: how many.
+        gpu: number of the GPU that simulates; None for the CPU.
+        assets: the robot's description.
+        options: as of `--sim_options`.
+        drawing: what it must be able to draw.
 
     Raises:
         MapushError: Isaac Gym refuses a step.
@@ -70,7 +55,7 @@ def build_scene(
     gym = api.acquire_gym()
     # Graphics device -1: no Vulkan, so nothing of it can fail on a machine without a display.
     device = options.graphics_device if drawing.wanted else -1
-    sim = gym.create_sim(0, device, api.SIM_PHYSX, _parameters(api, task, gpu, options))
+    sim = gym.create_sim(gpu or 0, device, api.SIM_PHYSX, _parameters(api, scene, gpu, options))
     if sim is None and drawing.wanted:
         raise RequestError(NO_VULKAN)
     if sim is None:
@@ -78,23 +63,25 @@ def build_scene(
             "Isaac Gym could not create a simulation; its own message is above, and "
             "docs/isaac-gym.md says what each means"
         )
-    _add_ground(api, gym, sim, task)
+    _add_ground(api, gym, sim, scene)
     robot = _load(gym, sim, assets[ROBOT], _robot_options(api))
+    fixed = _fixed_options(api, options)
+    described: Dict[str, Tuple[str, Any]] = {}
+    if scene.object is not None:
+        described["object"] = (objects.object_urdf(scene.object), _object_options(api, options))
+    if scene.marker is not None:
+        described["target"] = (objects.marker_urdf(scene.marker), fixed)
+    described["walls"] = (objects.walls_urdf(scene.arena), fixed)
     with tempfile.TemporaryDirectory() as folder:
-        thing, marker, walls = (
-            _load_text(gym, sim, Path(folder) / f"{name}.urdf", text, chosen)
-            for name, text, chosen in (
-                ("object", objects.object_urdf(task.object), _object_options(api, options)),
-                ("target", objects.marker_urdf(task), _fixed_options(api, options)),
-                ("walls", objects.walls_urdf(task), _fixed_options(api, options)),
-            )
-        )
+        loaded = {
+            name: _load_text(gym, sim, Path(folder) / f"{name}.urdf", text, chosen)
+            for name, (text, chosen) in described.items()
+        }
     joints = joint_order(gym.get_asset_dof_names(robot))
-    assets_of_env = [*[(f"robot_{k}", robot) for k in range(task.robots.count)]]
-    assets_of_env += [("object", thing), ("target", marker), ("walls", walls)]
+    assets_of_env = [(f"robot_{k}", robot) for k in range(scene.robots)] + [*loaded.items()]
     bodies = sum(gym.get_asset_rigid_body_count(asset) for _, asset in assets_of_env)
     shapes = sum(gym.get_asset_rigid_shape_count(asset) for _, asset in assets_of_env)
-    half = [(side + _GAP) / 2 + objects.WALL_THICKNESS for side in task.arena.size]
+    half = [(side + _GAP) / 2 + objects.WALL_THICKNESS for side in scene.arena.size]
     lower = api.Vec3(-half[0], -half[1], 0.0)
     upper = api.Vec3(half[0], half[1], 2.0)
     envs, handles, origins = [], [], []
@@ -127,7 +114,17 @@ def build_scene(
             f"Isaac Gym could not prepare {count} environments: its own message is above; fewer "
             "--num_envs or --sim_options contact_pairs=... need less GPU memory"
         )
-    return Scene(gym, sim, envs, handles, len(assets_of_env), origins, joints, cameras)
+    return Simulation(
+        gym=gym,
+        sim=sim,
+        envs=envs,
+        objects=handles,
+        actors=len(assets_of_env),
+        parts=tuple(loaded),
+        origins=origins,
+        joints=joints,
+        cameras=cameras,
+    )
 
 
 def set_friction(gym: Any, env: Any, actor: int, friction: float) -> None:  # noqa: ANN401
@@ -138,15 +135,15 @@ def set_friction(gym: Any, env: Any, actor: int, friction: float) -> None:  # no
     gym.set_actor_rigid_shape_properties(env, actor, shapes)
 
 
-def _parameters(api: ModuleType, task: PushTask, gpu: bool, options: Options) -> Any:  # noqa: ANN401
+def _parameters(api: ModuleType, scene: Scene, gpu: Optional[int], options: Options) -> Any:  # noqa: ANN401
     parameters = api.SimParams()
-    parameters.dt = task.control.step / SUBSTEPS
+    parameters.dt = scene.step / SUBSTEPS
     parameters.substeps = 1
     parameters.up_axis = api.UP_AXIS_Z
     parameters.gravity = api.Vec3(0.0, 0.0, -9.81)
-    parameters.use_gpu_pipeline = gpu
+    parameters.use_gpu_pipeline = gpu is not None
     physx = parameters.physx
-    physx.use_gpu = gpu
+    physx.use_gpu = gpu is not None
     physx.solver_type = 1  # temporal Gauss-Seidel
     physx.num_position_iterations = options.position_iterations
     physx.num_velocity_iterations = options.velocity_iterations
@@ -160,11 +157,11 @@ def _parameters(api: ModuleType, task: PushTask, gpu: bool, options: Options) ->
     return parameters
 
 
-def _add_ground(api: ModuleType, gym: Any, sim: Any, task: PushTask) -> None:  # noqa: ANN401
+def _add_ground(api: ModuleType, gym: Any, sim: Any, scene: Scene) -> None:  # noqa: ANN401
     plane = api.PlaneParams()
     plane.normal = api.Vec3(0.0, 0.0, 1.0)
-    plane.static_friction = task.arena.friction
-    plane.dynamic_friction = task.arena.friction
+    plane.static_friction = scene.arena.friction
+    plane.dynamic_friction = scene.arena.friction
     plane.restitution = 0.0
     gym.add_ground(sim, plane)
 

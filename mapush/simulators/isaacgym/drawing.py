@@ -7,16 +7,14 @@ the next one.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+from typing import Any, List, Sequence
 
 import numpy as np
 
 from mapush.errors import MapushError, RequestError
-
-if TYPE_CHECKING:
-    from mapush.simulators.isaacgym.scene import Scene
+from mapush.simulators.isaacgym.simulation import Simulation
+from mapush.simulators.view import Color, Drawing, Point
 
 MOST_SHOWN = 100  # environments; each camera keeps its picture in GPU memory
 NO_VULKAN = (
@@ -28,36 +26,6 @@ NO_DISPLAY = (
     "--sim isaacgym: Isaac Gym cannot open its viewer's window here: it takes a desktop on this "
     "machine's own GPU (ssh -X does not do); give --record_video for an mp4, which needs none"
 )
-
-Color = Tuple[float, float, float]  # red, green, blue; 0 to 1
-Point = Sequence[float]  # x, y, z in the frame of an environment, m
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a simulation is built to draw; by default nothing, and then nothing of Vulkan is loaded.
-
-    Attributes:
-        cameras: how many of the first environments have a camera sensor.
-        size: width and height of their pictures, pixels.
-        horizontal_fov: the angle they see across, degrees.
-        window: whether the viewer will be opened.
-        colors: of each actor of an environment, in order; empty for Isaac Gym's own.
-    """
-
-    cameras: int = 0
-    size: Tuple[int, int] = (960, 540)
-    horizontal_fov: float = 60.0
-    window: bool = False
-    colors: Tuple[Color, ...] = ()
-
-    @property
-    def wanted(self) -> bool:
-        """Whether a graphics device is needed."""
-        return self.window or self.cameras > 0
-
-
-NOTHING = Drawing()
 
 
 def require_few(episodes: int) -> None:
@@ -120,17 +88,17 @@ def add_cameras(
 
 
 class Cameras:
-    """The camera sensors of a scene; each sees its own environment alone."""
+    """The camera sensors of a simulation; each sees its own environment alone."""
 
-    def __init__(self, api: ModuleType, scene: Scene, drawing: Drawing) -> None:
-        self._api, self._scene = api, scene
+    def __init__(self, api: ModuleType, simulation: Simulation, drawing: Drawing) -> None:
+        self._api, self._simulation = api, simulation
         self.size = drawing.size
 
     def look(self, env: int, eye: Point, target: Point) -> None:
         """Put the camera of an environment."""
-        vector, scene = self._api.Vec3, self._scene
-        scene.gym.set_camera_location(
-            scene.cameras[env], scene.envs[env], vector(*eye), vector(*target)
+        vector, built = self._api.Vec3, self._simulation
+        built.gym.set_camera_location(
+            built.cameras[env], built.envs[env], vector(*eye), vector(*target)
         )
 
     def picture(self, env: int) -> np.ndarray:
@@ -139,12 +107,16 @@ class Cameras:
         Raises:
             MapushError: Isaac Gym gives no picture.
         """
-        gym, sim = self._scene.gym, self._scene.sim
-        step_graphics(self._scene)
+        built = self._simulation
+        gym, sim = built.gym, built.sim
+        step_graphics(built)
         gym.render_all_camera_sensors(sim)
         image = np.asarray(
             gym.get_camera_image(
-                sim, self._scene.envs[env], self._scene.cameras[env], self._api.IMAGE_COLOR
+                sim,
+                self._simulation.envs[env],
+                self._simulation.cameras[env],
+                self._api.IMAGE_COLOR,
             )
         )
         width, height = self.size
@@ -164,36 +136,36 @@ class Viewer:
         RequestError: there is no display to open it on.
     """
 
-    def __init__(self, api: ModuleType, scene: Scene) -> None:
-        self._api, self._scene = api, scene
-        self._viewer = scene.gym.create_viewer(scene.sim, api.CameraProperties())
+    def __init__(self, api: ModuleType, simulation: Simulation) -> None:
+        self._api, self._simulation = api, simulation
+        self._viewer = simulation.gym.create_viewer(simulation.sim, api.CameraProperties())
         if self._viewer is None:
             raise RequestError(NO_DISPLAY)
 
     def look(self, env: int, eye: Point, target: Point) -> None:
         """Put the viewer's camera beside an environment; the user may move it from there."""
-        vector, scene = self._api.Vec3, self._scene
-        scene.gym.viewer_camera_look_at(
-            self._viewer, scene.envs[env], vector(*eye), vector(*target)
+        vector, built = self._api.Vec3, self._simulation
+        built.gym.viewer_camera_look_at(
+            self._viewer, built.envs[env], vector(*eye), vector(*target)
         )
 
     def draw(self) -> bool:
         """Show what is now, at the pace of the clock; whether the window is still open."""
-        gym, sim = self._scene.gym, self._scene.sim
+        gym, sim = self._simulation.gym, self._simulation.sim
         if gym.query_viewer_has_closed(self._viewer):
             return False
-        step_graphics(self._scene)
+        step_graphics(self._simulation)
         gym.draw_viewer(self._viewer, sim, True)
         gym.sync_frame_time(sim)
         return not gym.query_viewer_has_closed(self._viewer)
 
     def close(self) -> None:
         """Close the window; it is not opened again."""
-        self._scene.gym.destroy_viewer(self._viewer)
+        self._simulation.gym.destroy_viewer(self._viewer)
 
 
-def step_graphics(scene: Scene) -> None:
+def step_graphics(simulation: Simulation) -> None:
     """Bring what is drawn up to where the simulation is."""
     # The GPU pipeline does not wait for results elsewhere, and graphics takes them.
-    scene.gym.fetch_results(scene.sim, True)
-    scene.gym.step_graphics(scene.sim)
+    simulation.gym.fetch_results(simulation.sim, True)
+    simulation.gym.step_graphics(simulation.sim)

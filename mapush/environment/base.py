@@ -1,0 +1,103 @@
+"""What an environment offers to whoever trains, evaluates or shows a policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Protocol, Tuple
+
+import torch
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What one action led to.
+
+    Attributes:
+        reward: (envs, agents) summed over the control steps for which it was held.
+        terminated: (envs,) bool, the episode ended by success or failure.
+        truncated: (envs,) bool, it ran out of time: its last state still has a value.
+        last_observation: (envs, agents, size) before any environment was reset.
+    """
+
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    last_observation: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished episode of one environment."""
+
+    reward: float  # summed over its control steps, mean of the agents
+    control_steps: int
+    success: bool
+    failure: bool
+
+
+class Environment(Protocol):
+    """`num_envs` copies of a task whose episodes go on and on.
+
+    Attributes:
+        num_envs: how many.
+        device: where all tensors live.
+        agents: how many act in each; alike, one policy serves them all.
+        observation_size: length of one agent's observation.
+        action_size: length of one agent's action.
+        angles: where angles, rad, stand in an observation.
+        decimation: control steps per action.
+        control_step_seconds: length of a control step, s.
+    """
+
+    num_envs: int
+    device: torch.device
+    agents: int
+    observation_size: int
+    action_size: int
+    angles: Tuple[int, ...]
+    decimation: int
+    control_step_seconds: float
+
+    def observe(self) -> torch.Tensor:
+        """Observations (envs, agents, size) of the present state."""
+        ...
+
+    def step(self, action: torch.Tensor) -> Transition:
+        """Hold actions (envs, agents, size) for `decimation` control steps; begin anew where done.
+
+        An episode that ends meanwhile earns nothing more and begins anew with the next action.
+        """
+        ...
+
+    def take_episodes(self) -> List[Episode]:
+        """Hand over the episodes finished since the last call, in order."""
+        ...
+
+    def take_reward_terms(self) -> Dict[str, float]:
+        """Hand over each reward term's mean per control step and agent since the last call."""
+        ...
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the last finished episodes that succeeded; 0 before the first."""
+        ...
+
+    def restart(self, seed: int) -> None:
+        """Begin all episodes anew, and everything else too, as if it were built with `seed`."""
+        ...
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Capture everything the next step depends on, as tensors of its own."""
+        ...
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Restore a capture, exactly where the simulator can.
+
+        Raises:
+            CheckpointError: it is of another scene or number of environments.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the simulator."""
+        ...
