@@ -5,6 +5,7 @@ Python 3.6, the standard library and what is so too: see `look`.
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -56,7 +57,7 @@ class Child:
         self._environment = environment
         self._wanted = wanted
         profile = request["profile"]
-        self._lines = ["module load " + trainer.quoted(each) for each in profile["modules"]]
+        self._lines = ["module load " + shlex.quote(each) for each in profile["modules"]]
         self._lines += profile["setup"]
 
     def examine(self) -> List[Finding]:

@@ -130,7 +130,7 @@ def run_job(folder: str) -> int:
             with storage_errors(place.place):
                 place.write_outcome(outcome)
             return outcome.exit_code
-        return supervise(place, Here(signals), signals)
+        return supervise(place, Here(signals))
 
 
 _CANCELLED = Outcome(EXIT_RUN_AGAIN, "cancelled, before its trainer was started", "", True)

@@ -11,6 +11,7 @@ from typing_extensions import Literal
 from mapush.errors import RequestError, StorageError
 from mapush.files import write_atomically
 from mapush.launch.node.folder import REQUEST
+from mapush.launch.node.trainer import option
 from mapush.launch.profile import Profile
 
 LOCAL = "local"
@@ -63,18 +64,12 @@ class JobRequest(BaseModel):
     @property
     def label(self) -> str:
         """What tells the members of an array apart: experiment and seed."""
-        seed = self.option("--seed")
-        return f"{self.exp} seed {seed}" if seed else self.exp
+        return f"{self.exp} seed {self.seed}" if self.seed else self.exp
 
-    def option(self, name: str) -> str:
-        """The value of one of the trainer's options as it was given; empty if it was not."""
-        found = ""
-        for word, following in zip(self.arguments, [*self.arguments[1:], ""]):
-            if word == name:
-                found = following
-            elif word.startswith(f"{name}="):
-                found = word.partition("=")[2]
-        return found
+    @property
+    def seed(self) -> str:
+        """The seed as it was given; empty if it was not."""
+        return option(self.arguments, "--seed")
 
 
 def write_request(folder: Path, request: JobRequest) -> None:

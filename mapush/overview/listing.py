@@ -98,7 +98,7 @@ def summarize_job(place: JobFolder, queue: Queue) -> Optional[Summary]:
     if had_run and status in OVER:
         return None
     request = place.asked()
-    seed = request.option("--seed")
+    seed = request.seed
     return Summary(
         run=None,
         experiment=facts.plain(request.exp),

@@ -87,7 +87,7 @@ def test_a_request_is_told_from_others_by_its_seed(
     arguments: List[str], seed: str, label: str, tmp_path: Path
 ) -> None:
     request: JobRequest = make_request(tmp_path, "exit 0", *arguments)
-    assert (request.option("--seed"), request.label) == (seed, label)
+    assert (request.seed, request.label) == (seed, label)
 
 
 @pytest.mark.parametrize("text", ["", "12; rm", "12_", "_1", "x", "12_3_4", "-1", "é"])

@@ -56,12 +56,6 @@ GONE = "GONE"
 _FAILED = re.compile(r"^slurm_load_\w+ error: ", re.MULTILINE)
 
 
-class _Answer(NamedTuple):
-    code: Optional[int]
-    out: str
-    err: str
-
-
 class SlurmError(MapushError):
     """SLURM has not done what it was asked; the text is one line that says why."""
 
@@ -141,15 +135,17 @@ def call(
     # One time zone and one language, whatever the user has.
     own = dict(clean(given), LC_ALL="C", TZ="UTC")
     libraries = own.pop("LD_LIBRARY_PATH", None)
-    answer = _run([program, *arguments], own, seconds)
-    if answer.code == 127 and libraries is not None:
-        answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
-    if answer.code is None:
-        raise SlurmError(f"{command}: no answer in {seconds:.0f} s")
+    words = [program, *arguments]
+    try:
+        code, out, err = _run(words, own, seconds)
+        if code == 127 and libraries is not None:
+            code, out, err = _run(words, dict(own, LD_LIBRARY_PATH=libraries), seconds)
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command}: no answer in {seconds:.0f} s") from None
     # A site's wrapper may lose the exit code, and then a job would seem to have left the queue.
-    if answer.code or _FAILED.search(answer.err) or _FAILED.search(answer.out):
-        raise SlurmError("{}: {}".format(command, complaint(answer.err + "\n" + answer.out)))
-    return answer.out
+    if code or _FAILED.search(err) or _FAILED.search(out):
+        raise SlurmError("{}: {}".format(command, complaint(err + "\n" + out)))
+    return out
 
 
 def complaint(text: str) -> str:
@@ -256,7 +252,7 @@ def moment_of(text: str) -> Optional[float]:
         return None
 
 
-def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answer:
+def _run(words: List[str], environment: Dict[str, str], seconds: float) -> Tuple[int, str, str]:
     process = subprocess.Popen(
         words,
         env=environment,
@@ -268,15 +264,12 @@ def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answ
     )
     try:
         out, err = process.communicate(timeout=seconds)
-        code: Optional[int] = process.returncode
-    except subprocess.TimeoutExpired:
-        code, out, err = None, b"", b""
     finally:
         if process.poll() is None:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    return _Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def _shield() -> None:

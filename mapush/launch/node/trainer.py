@@ -5,6 +5,7 @@ goes to the trainer alone.
 """
 
 import os
+import shlex
 from typing import Any, Dict, List, Mapping, Sequence
 
 from mapush.launch.node import verdict
@@ -99,13 +100,24 @@ def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
         words: The command.
     """
     profile = request["profile"]
-    lines = ["module load " + quoted(each) for each in profile.get("modules") or ()]
+    lines = ["module load " + shlex.quote(each) for each in profile.get("modules") or ()]
     lines += profile.get("setup") or ()
     enter = os.path.join(request["code"]["path"], "job", "enter.sh")
     code = verdict.SET_UP_ENDED
     text = _BEGIN.format(code=code, words=verdict.describe(code)) + "\n".join(lines)
-    text += _END.format(bash=BASH, enter=quoted(enter))
+    text += _END.format(bash=BASH, enter=shlex.quote(enter))
     return [BASH, "-c", text, "mapush", *words]
+
+
+def option(words: Sequence[str], name: str) -> str:
+    """The value of a long option among a trainer's, the last one given; empty if there is none."""
+    found = ""
+    for word, following in zip(words, [*words[1:], ""]):
+        if word == name:
+            found = following
+        elif word.startswith(name + "="):
+            found = word.partition("=")[2]
+    return found
 
 
 def become(words: Sequence[str]) -> None:
@@ -124,8 +136,3 @@ def become(words: Sequence[str]) -> None:
 
 def _is_function(name: str, value: str) -> bool:
     return name.startswith(_FUNCTION) or value.startswith("() {")
-
-
-def quoted(text: str) -> str:
-    """A word for a shell."""
-    return "'" + text.replace("'", "'\\''") + "'"
