@@ -18,8 +18,10 @@ from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.launch import snapshot
 from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.jobs import JobFolder, submissions
+from mapush.launch.node.folder import REQUEST, SLURM_ID
+from mapush.launch.node.trainer import option
 from mapush.launch.profile import gpus_of_running_job, load_profile, of_running_job
-from mapush.launch.request import SLURM, CodeCopy, JobRequest, write_request
+from mapush.launch.request import SLURM, CodeCopy, JobRequest
 
 
 def main(words: Optional[List[str]] = None) -> int:
@@ -32,21 +34,19 @@ def main(words: Optional[List[str]] = None) -> int:
     if own.exp is None:
         raise RequestError("--exp is missing: sbatch slurm/train.sh --exp cuboid")
     arguments = settled(passed)
-    if draft["index"] is not None and not any(
-        word.partition("=")[0] == "--seed" for word in arguments
-    ):
+    if draft["index"] is not None and not option(arguments, "--seed"):
         print(f"--seed {draft['index']}, from the index in the array")  # noqa: T201
         arguments = (*arguments, "--seed", str(draft["index"]))
     check_root(Path(draft["root"]), for_sbatch=False)
     place = JobFolder(Path(draft["folder"]))
     request = _request(draft, place, own.exp, arguments)
-    place.write_slurm_id(draft["slurm_id"])
+    place.write(SLURM_ID, draft["slurm_id"])
     # At once, so that a job that is refused now stands in the list of runs.
-    write_request(place.place, request)
-    check_root(Path(draft["root"]), for_sbatch=False)
+    place.write(REQUEST, request.model_dump_json(indent=1))
     member = check_member(own.exp, arguments)
     code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
-    write_request(place.place, request.model_copy(update={"code": code}))
+    accepted = request.model_copy(update={"code": code})
+    place.write(REQUEST, accepted.model_dump_json(indent=1))
     return EXIT_COMPLETE
 
 

@@ -15,7 +15,7 @@ from mapush.launch.jobs import STARTING_SECONDS, JobFolder
 from mapush.launch.node import slurm
 from mapush.launch.node.folder import RUN_LINK, Outcome
 from mapush.launch.request import SLURM
-from mapush.launch.squeue import Entry, in_queue
+from mapush.launch.squeue import in_queue
 
 _POLL_SECONDS = 0.2
 _ASK_SECONDS = 2.0  # between two questions to SLURM
@@ -65,21 +65,18 @@ class _Watch:
         self._results = ""
         self._read = 0
 
-    def stand(self, queue: Dict[str, Entry]) -> str:
+    def stand(self, queue: Dict[str, slurm.Job]) -> str:
         """How SLURM says that the job stands.
 
         Raises:
             SlurmError: The job is not queued any more, and SLURM does not say how it ended.
         """
-        entry, over = queue.get(self._place.slurm_id()), None
-        if entry is None:
-            found = slurm.job(self._place.slurm_id())
-            entry = Entry(found.state, found.reason, found.start)
-            over = found if found.is_over else None
+        slurm_id = self._place.slurm_id()
+        found = queue.get(slurm_id) or slurm.job(slurm_id)
         if self._over is None:
             self._over_since = time.monotonic()
-        self._over = over
-        return entry.text()
+        self._over = found if found.is_over else None
+        return found.text()
 
     def end(self) -> Optional[Outcome]:
         """How the job ended, also without an outcome of its own; None while it has not."""

@@ -22,7 +22,7 @@ from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipEr
 from mapush.files import storage_errors, write_durably
 from mapush.launch.jobs import HELPER_LOG, LOCK, JobFolder
 from mapush.launch.node import slurm, trainer
-from mapush.launch.node.folder import Outcome
+from mapush.launch.node.folder import PROCESS, Outcome
 from mapush.launch.node.scheduler import Here
 from mapush.launch.node.signals import STOPPING, Signals
 from mapush.launch.node.supervisor import supervise
@@ -102,7 +102,7 @@ def hand_over(folders: List[str]) -> None:
         job = executor.submit(run_job, folder)
         # Until the supervisor takes over, submitit's controller passes signals on.
         if not place.process():
-            place.write_process(job.job_id)
+            place.write(PROCESS, job.job_id)
 
 
 def run_job(folder: str) -> int:
@@ -122,7 +122,7 @@ def run_job(folder: str) -> int:
             held.enter_context(lock.acquire(timeout=1.0, poll_interval=0.05))
         except Timeout:
             raise OwnershipError(f"{place.path}: another process runs this job") from None
-        place.write_process(str(os.getpid()))
+        place.write(PROCESS, str(os.getpid()))
         outcome = _its_turn(request, signals)
         if outcome is None and request.slots:
             outcome = _slot(Path(request.slots), signals, held)

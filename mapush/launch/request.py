@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
-from mapush.errors import RequestError, StorageError
-from mapush.files import write_atomically
-from mapush.launch.node.folder import REQUEST
 from mapush.launch.node.trainer import option
 from mapush.launch.profile import Profile
 
 LOCAL = "local"
 SLURM = "slurm"
-_MAX_BYTES = 1_000_000
 
 
 class CodeCopy(BaseModel):
@@ -70,31 +65,3 @@ class JobRequest(BaseModel):
     def seed(self) -> str:
         """The seed as it was given; empty if it was not."""
         return option(self.arguments, "--seed")
-
-
-def write_request(folder: Path, request: JobRequest) -> None:
-    """Write a job's request into its folder.
-
-    Raises:
-        StorageError: If the storage refuses.
-    """
-    write_atomically(folder / REQUEST, request.model_dump_json(indent=1).encode())
-
-
-def read_request(folder: Path) -> JobRequest:
-    """Read a job's request.
-
-    Raises:
-        RequestError: If the job was never submitted or its file is damaged.
-    """
-    path = folder / REQUEST
-    try:
-        with path.open("rb") as file:
-            return JobRequest.model_validate_json(file.read(_MAX_BYTES))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(each) for each in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else str(first["msg"])
-    except (OSError, StorageError) as error:
-        reason = " ".join(str(error).split())
-    raise RequestError(f"{path}: cannot be read ({reason[:200]}); submit again")

@@ -24,7 +24,7 @@ from mapush.files import storage_error
 from mapush.launch import squeue
 from mapush.launch.jobs import JobFolder, MaybeQueued
 from mapush.launch.node import slurm, trainer
-from mapush.launch.node.folder import LOG
+from mapush.launch.node.folder import LOG, SLURM_ID
 from mapush.launch.profile import BATCH_SCRIPT, PROJECT
 from mapush.launch.request import JobRequest
 
@@ -60,7 +60,7 @@ def submit(
     slurm_ids = [f"{number}_{index}" if several else number for index in range(len(places))]
     try:
         for place, slurm_id in zip(places, slurm_ids):
-            place.write_slurm_id(slurm_id)
+            place.write(SLURM_ID, slurm_id)
     except StorageError as error:
         raise MaybeQueued(f"SLURM job {number}: is queued, but {error}") from error
     if len({request.exp for request in requests}) > 1:

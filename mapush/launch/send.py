@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
-from mapush.launch import local, sbatch, snapshot, squeue
+from mapush.launch import local, sbatch, snapshot
 from mapush.launch.jobs import (
     JobFolder,
     MaybeQueued,
@@ -24,6 +25,7 @@ from mapush.launch.jobs import (
 from mapush.launch.node import slurm, trainer
 from mapush.launch.profile import Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+from mapush.launch.squeue import in_queue
 
 _ARRAY = "array"  # stands for the experiments of an array that has several
 
@@ -210,7 +212,7 @@ def _refuse_twins(submission: Submission) -> None:
                 twins.append((place, request.exp))
     waiting = [place.slurm_id() for place, _ in twins if place.slurm_id()]
     try:
-        there = set(squeue.living(waiting)) if waiting else set()
+        there = in_queue() if waiting else {}
     except slurm.SlurmError as error:
         raise MapushError(f"{error}; without an answer a job might be sent twice") from None
     for place, exp in twins:
@@ -236,8 +238,6 @@ def _folders(submission: Submission) -> Iterator[List[JobFolder]]:
     except MaybeQueued:
         raise
     except Exception:
-        for place in places:
-            place.remove()
-        if len(places) > 1:
-            JobFolder(sbatch.group_folder(places)).remove()
+        for path in (*(place.place for place in places), sbatch.group_folder(places)):
+            shutil.rmtree(path, ignore_errors=True)
         raise

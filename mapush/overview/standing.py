@@ -10,8 +10,8 @@ from typing import Dict, NamedTuple, Optional
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE
 from mapush.files import storage_errors
 from mapush.launch.jobs import JobFolder, submissions
-from mapush.launch.node.slurm import SlurmError
-from mapush.launch.squeue import Entry, in_queue
+from mapush.launch.node.slurm import Job, SlurmError
+from mapush.launch.squeue import in_queue
 from mapush.overview import facts
 from mapush.results import record
 from mapush.results.identity import Owner
@@ -42,7 +42,7 @@ class Queue:
     """SLURM's queue, asked once and only if somebody wants to know."""
 
     def __init__(self) -> None:
-        self._entries: Optional[Dict[str, Entry]] = None
+        self._entries: Optional[Dict[str, Job]] = None
         self.error = ""
         """Why SLURM does not tell; empty while it does or nobody has asked."""
 

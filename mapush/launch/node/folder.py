@@ -58,7 +58,8 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = str(path)
-        self.name = os.path.basename(self.path)
+        self.job_id = os.path.basename(self.path)
+        """By it the job's trainers find their run."""
 
     def file(self, name: str) -> str:
         """The path of one of its files."""

@@ -145,7 +145,7 @@ class Supervisor:
                 run.mark_cancelled()
         if found.action is Action.GIVE_UP and found.exit_code != EXIT_BAD_REQUEST:
             root = shlex.quote(self._request["root"])
-            say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.name}")
+            say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.job_id}")
 
 
 def supervise(folder: Folder, place: Union[Here, Slurm]) -> int:
