@@ -5,7 +5,6 @@ Python 3.6, the standard library and what is so too: see `look`.
 
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -56,9 +55,7 @@ class Child:
         self._request = request
         self._environment = environment
         self._wanted = wanted
-        profile = request["profile"]
-        self._lines = ["module load " + shlex.quote(each) for each in profile["modules"]]
-        self._lines += profile["setup"]
+        self._lines = trainer.set_up(request["profile"])
 
     def examine(self) -> List[Finding]:
         """Run the lines and the Python, and say what fails, by whose fault."""

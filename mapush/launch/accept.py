@@ -11,16 +11,16 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from mapush.arguments import Parser
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.launch import snapshot
 from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.jobs import JobFolder, submissions
-from mapush.launch.node.folder import REQUEST, SLURM_ID
+from mapush.launch.node.folder import SLURM_ID
 from mapush.launch.node.trainer import option
-from mapush.launch.profile import gpus_of_running_job, load_profile, of_running_job
+from mapush.launch.profile import load_profile, of_running_job
 from mapush.launch.request import SLURM, CodeCopy, JobRequest
 
 
@@ -39,34 +39,27 @@ def main(words: Optional[List[str]] = None) -> int:
         arguments = (*arguments, "--seed", str(draft["index"]))
     check_root(Path(draft["root"]), for_sbatch=False)
     place = JobFolder(Path(draft["folder"]))
-    request = _request(draft, place, own.exp, arguments)
-    place.write(SLURM_ID, draft["slurm_id"])
-    # At once, so that a job that is refused now stands in the list of runs.
-    place.write(REQUEST, request.model_dump_json(indent=1))
-    member = check_member(own.exp, arguments)
-    code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
-    accepted = request.model_copy(update={"code": code})
-    place.write(REQUEST, accepted.model_dump_json(indent=1))
-    return EXIT_COMPLETE
-
-
-def _request(
-    draft: Dict[str, Any], place: JobFolder, exp: str, arguments: Tuple[str, ...]
-) -> JobRequest:
-    asked = of_running_job(draft["asked"])
+    asked, gpus = of_running_job(draft["asked"])
     given = {name: _number(value) for name, value in draft["profile"].items()}
-    return JobRequest(
+    request = JobRequest(
         job_id=place.job_id,
         submitted=datetime.now().astimezone().isoformat(timespec="seconds"),
         cluster=SLURM,
-        exp=exp,
+        exp=own.exp,
         arguments=("--root", draft["root"], *arguments),
         root=draft["root"],
         code=CodeCopy(**draft["code"]),
         python=draft["python"],
-        gpus=gpus_of_running_job(draft["asked"]),
+        gpus=gpus,
         profile=load_profile(None, given, asked, has_started=True),
     )
+    place.write(SLURM_ID, draft["slurm_id"])
+    # At once, so that a job that is refused now stands in the list of runs.
+    place.write_request(request)
+    member = check_member(own.exp, arguments)
+    code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
+    place.write_request(request.model_copy(update={"code": code}))
+    return EXIT_COMPLETE
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401

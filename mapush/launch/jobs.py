@@ -86,6 +86,10 @@ class JobFolder(Folder):
                 with contextlib.suppress(FileNotFoundError):
                     (self.place / name).unlink()
             self.note("submit")
+        self.write_request(request)
+
+    def write_request(self, request: JobRequest) -> None:
+        """Write down what is asked for; see `write`."""
         self.write(REQUEST, request.model_dump_json(indent=1))
 
     def write(self, name: str, text: str) -> None:

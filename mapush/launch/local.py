@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipError
 from mapush.files import storage_errors, write_durably
-from mapush.launch.jobs import HELPER_LOG, LOCK, JobFolder
+from mapush.launch.jobs import HELPER_LOG, LOCK, STARTING_SECONDS, JobFolder
 from mapush.launch.node import slurm, trainer
 from mapush.launch.node.folder import PROCESS, Outcome
 from mapush.launch.node.scheduler import Here
@@ -30,9 +30,7 @@ from mapush.launch.request import JobRequest
 
 # submitit's local executor stops a job after this long; its own default is two minutes.
 _TIMEOUT_MINUTES = 10 * 365 * 24 * 60
-_HELPER_SECONDS = 60.0
 _LOOK_SECONDS = 0.5  # between two looks at what a job waits for
-_VANISHED_SECONDS = 60.0  # a job that was submitted has a process of its own by then
 
 
 def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
@@ -63,10 +61,10 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
             start_new_session=True,
         )
     try:
-        code = helper.wait(timeout=_HELPER_SECONDS)
+        code = helper.wait(timeout=STARTING_SECONDS)
     except subprocess.TimeoutExpired:
         helper.kill()
-        raise MapushError(f"the job did not start within {_HELPER_SECONDS:.0f} s") from None
+        raise MapushError(f"the job did not start within {STARTING_SECONDS:.0f} s") from None
     if code:
         # The folder, with the log in it, does not outlive this.
         with storage_errors(log_path):
@@ -155,7 +153,7 @@ def _its_turn(request: JobRequest, signals: Signals) -> Optional[Outcome]:
             if outcome is not None:
                 break
             gone_since = None if other.is_running() else gone_since or time.monotonic()
-            if gone_since and time.monotonic() - gone_since > _VANISHED_SECONDS:
+            if gone_since and time.monotonic() - gone_since > STARTING_SECONDS:
                 why = f"job {other.job_id}, which it comes after, is gone without an end"
                 return Outcome(EXIT_FAILURE, why)
             if _is_stopped(signals):

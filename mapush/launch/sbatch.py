@@ -30,6 +30,8 @@ from mapush.launch.request import JobRequest
 
 _REFUSED = "Batch job submission failed"  # unless the answer itself was lost:
 _LOST = re.compile(r"timed out|zero bytes|(receive|send|shutdown) failure|unexpected message", re.I)
+# A profile's fields that sbatch has by the same name.
+_SAME = ("time", "partition", "account", "qos", "reservation", "constraint", "nodelist", "exclude")
 _LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
 
 
@@ -105,44 +107,19 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
                 found = executor.map_array(_never_run, folders)[0].job_id.partition("_")[0]
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error)
-        fault = RequestError(f"sbatch refuses the job: {_complaint(said)}")
+        # submitit reports the whole command first.
+        own = said[max(said.find("sbatch: "), 0) :]
+        fault = RequestError(f"sbatch refuses the job: {slurm.complaint(own)}")
     except OSError as error:
         fault = storage_error(error, group)
     if fault is not None and _REFUSED in said and not _LOST.search(said):
         raise fault
-    return _known(str(group), earlier, found, fault)
-
-
-def _earlier(group: Path) -> List[str]:
-    """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
-    found: List[str] = []
-    while any(group.glob("*.sh")):
-        number = squeue.find_by_script(str(group), found)
-        if number is None:
-            break
-        found.append(number)
-    return found
-
-
-def _known(
-    group: str, earlier: Sequence[str], found: Optional[str], fault: Optional[MapushError]
-) -> str:
-    """SLURM's number of a job that sbatch was given.
-
-    submitit takes the first number behind the word `job`, which may stand in a site's greeting, so
-    SLURM is asked which job has the script.
-
-    Args:
-        group: The folder that holds the script.
-        earlier: The numbers that jobs had before whose script lies there too.
-        found: What submitit takes for the number.
-        fault: What is wrong if the job is not queued.
-    """
+    # submitit takes the first number behind the word `job`, which may stand in a site's greeting,
+    # so SLURM is asked which job has the script.
     try:
         for look in range(_LOOKS):
-            if look:
-                time.sleep(_PAUSE)
-            number = squeue.find_by_script(group, earlier)
+            time.sleep(_PAUSE if look else 0.0)
+            number = squeue.find_by_script(str(group), earlier)
             if number is not None:
                 return number
     except slurm.SlurmError as error:
@@ -156,6 +133,17 @@ def _known(
     if isinstance(fault, StorageError):
         raise fault
     raise RequestError(f"{fault} (--cluster local runs the job on this machine)")
+
+
+def _earlier(group: Path) -> List[str]:
+    """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
+    found: List[str] = []
+    while any(group.glob("*.sh")):
+        number = squeue.find_by_script(str(group), found)
+        if number is None:
+            break
+        found.append(number)
+    return found
 
 
 def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
@@ -202,12 +190,11 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
         raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     executor = SlurmExecutor(folder=str(group))
     options: Dict[str, Any] = {
-        "time": profile.time,
+        **{name: getattr(profile, name) for name in _SAME},
         "output": f"{group}{'_%a' if len(places) > 1 else ''}/{LOG}",
         "mem": profile.memory,
         "mem-per-cpu": profile.memory_per_cpu,
         "signal": f"{profile.signal}@{profile.signal_lead}",
-        "reservation": profile.reservation,
         "export": "ALL",
     }
     options.update({"requeue": True} if profile.requeue else {"no-requeue": True})
@@ -225,12 +212,6 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
         nodes=1,
         ntasks_per_node=1,
         cpus_per_task=profile.cpus,
-        partition=profile.partition,
-        account=profile.account,
-        qos=profile.qos,
-        constraint=profile.constraint,
-        nodelist=profile.nodelist,
-        exclude=profile.exclude,
         array_parallelism=at_once,
         stderr_to_stdout=True,
         wckey=None,  # submitit's default is one that an accounting cluster does not know
@@ -251,9 +232,3 @@ def _script_lines(group: Path, request: JobRequest) -> List[str]:
 
 def _never_run(folder: str) -> None:
     """What submitit pickles for its own process, which the batch script does not come to."""
-
-
-def _complaint(text: str) -> str:
-    """What sbatch said, out of submitit's report of the whole command."""
-    _, mark, rest = text.partition("sbatch: ")
-    return slurm.complaint(mark + rest if mark else text)

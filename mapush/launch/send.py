@@ -66,6 +66,11 @@ class Submission:
         names = {member.exp for member in self.members}
         return names.pop() if len(names) == 1 else _ARRAY
 
+    @property
+    def code(self) -> Tuple[Path, List[Path]]:
+        """Where copies of the code are kept, and the tasks that belong to this one."""
+        return submissions(self.root) / "code", [member.task for member in self.members]
+
 
 def send(submission: Submission) -> List[JobFolder]:
     """Send the jobs off.
@@ -81,11 +86,14 @@ def send(submission: Submission) -> List[JobFolder]:
     """
     after = _predecessors(submission)
     if submission.job is not None:
-        _refuse_living(submission.job)
+        if submission.job.is_living():
+            raise OwnershipError(
+                f"--job-id {submission.job.job_id}: is queued or running; "
+                "wait for its end or cancel it first"
+            )
     elif not submission.again:
         _refuse_twins(submission)
-    tasks = [member.task for member in submission.members]
-    code = snapshot.take(submissions(submission.root) / "code", tasks)
+    code = snapshot.take(*submission.code)
     with _folders(submission) as places:
         requests = _requests(submission, places, code, after)
         if submission.cluster == SLURM:
@@ -108,27 +116,21 @@ def is_there(path: Path) -> bool:
 def rehearse(submission: Submission) -> str:
     """What `send` would hand to sbatch, or run on this machine; nothing is written."""
     after = _predecessors(submission)
-    tasks = [member.task for member in submission.members]
-    code = snapshot.place(submissions(submission.root) / "code", tasks)
+    code = snapshot.place(*submission.code)
     name = next(job_names(datetime.now(), submission.name))
     count = len(submission.members)
     names = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
     parent = submissions(submission.root)
     places = [submission.job or JobFolder(parent / each) for each in names]
     requests = _requests(submission, places, code, after)
-    script = ""
+    lines: List[str] = []
     if submission.cluster == SLURM:
-        script = sbatch.batch_script(places, requests, submission.at_once) + "\n\n"
-    lines = [f"# {place.path}" for place in places]
-    commands = ["\n".join(_shown(request)) for request in requests]
-    return script + "\n".join(f"{head}\n{text}" for head, text in zip(lines, commands)) + "\n"
-
-
-def _shown(request: JobRequest) -> List[str]:
-    """What a job runs on its node, as lines for a shell."""
-    lines = [f"module load {shlex.quote(each)}" for each in request.profile.modules]
-    words = trainer.command(request.model_dump())
-    return [*lines, *request.profile.setup, shlex.join(words[words.index("mapush") + 1 :])]
+        lines += [sbatch.batch_script(places, requests, submission.at_once), ""]
+    for place, request in zip(places, requests):
+        lines += [f"# {place.path}", *trainer.set_up(request.profile.model_dump())]
+        words = trainer.command(request.model_dump())
+        lines.append(shlex.join(words[words.index("mapush") + 1 :]))
+    return "\n".join(lines) + "\n"
 
 
 def _requests(
@@ -189,13 +191,6 @@ def _predecessor(root: Path, text: str) -> str:
         how = outcome.reason if outcome else (state.state if state else "")
         raise RequestError(f"--after {text}: that job has ended without completing ({how})")
     raise RequestError(f"--after {text}: there is no such job; squeue lists those that SLURM has")
-
-
-def _refuse_living(place: JobFolder) -> None:
-    if place.is_living():
-        raise OwnershipError(
-            f"--job-id {place.job_id}: is queued or running; wait for its end or cancel it first"
-        )
 
 
 def _refuse_twins(submission: Submission) -> None:

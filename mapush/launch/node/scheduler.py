@@ -69,7 +69,8 @@ class Slurm:
         self.raw_id = environment["SLURM_JOB_ID"]
         array, index = (environment.get("SLURM_ARRAY_" + name) for name in ("JOB_ID", "TASK_ID"))
         self.slurm_id = f"{array}_{index}" if array and index else self.raw_id
-        self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
+        restarts = environment.get("SLURM_RESTART_COUNT", "")
+        self.restarts = int(restarts) if restarts.isdigit() else 0
         self.nodes, self.may_requeue = 1, True
         self.asked: Mapping[str, str] = {}
         self._is_known = False
@@ -193,7 +194,11 @@ class Slurm:
                 if found.state == slurm.GONE:
                     raise slurm.SlurmError(f"SLURM does not know job {self.raw_id}")
                 if not self._is_known and found.state == "RUNNING":
-                    self._learn(found)
+                    # SLURM is believed instead of the environment.
+                    self._is_known = True
+                    self.slurm_id, self.restarts = found.id, found.restarts
+                    self.nodes, self.may_requeue = found.node_count, found.may_requeue
+                    self.asked = found.fields
                 return found
             except slurm.NoCommand:
                 raise  # it will not come by waiting
@@ -204,16 +209,5 @@ class Slurm:
                     say(f"{error}; asking again")
             self.signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
 
-    def _learn(self, found: slurm.Job) -> None:
-        """Believe SLURM instead of the environment."""
-        self._is_known = True
-        self.slurm_id, self.restarts = found.id, found.restarts
-        self.nodes, self.may_requeue = found.node_count, found.may_requeue
-        self.asked = found.fields
-
     def _call(self, command: str, *arguments: str, **options: Any) -> None:
         slurm.call(command, *arguments, environment=self.environment, **options)
-
-
-def _count(text: Optional[str]) -> int:
-    return int(text) if text and text.isdigit() else 0

@@ -92,6 +92,12 @@ def command(request: Mapping[str, Any]) -> List[str]:
     return shell(request, [BASH, script, *request["arguments"]])
 
 
+def set_up(profile: Mapping[str, Any]) -> List[str]:
+    """The user's lines, modules first, as the child shell runs them before the command."""
+    lines = ["module load " + shlex.quote(each) for each in profile.get("modules") or ()]
+    return [*lines, *(profile.get("setup") or ())]
+
+
 def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
     """A command in a job's child shell: after the user's lines, and in the container if any.
 
@@ -99,12 +105,10 @@ def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
         request: The content of job.json, or what of it names profile and code.
         words: The command.
     """
-    profile = request["profile"]
-    lines = ["module load " + shlex.quote(each) for each in profile.get("modules") or ()]
-    lines += profile.get("setup") or ()
     enter = os.path.join(request["code"]["path"], "job", "enter.sh")
     code = verdict.SET_UP_ENDED
-    text = _BEGIN.format(code=code, words=verdict.describe(code)) + "\n".join(lines)
+    text = _BEGIN.format(code=code, words=verdict.describe(code))
+    text += "\n".join(set_up(request["profile"]))
     text += _END.format(bash=BASH, enter=shlex.quote(enter))
     return [BASH, "-c", text, "mapush", *words]
 
