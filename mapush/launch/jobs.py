@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import time
@@ -50,12 +51,14 @@ def submissions(root: Path) -> Path:
     return root.absolute() / "log" / "submit"
 
 
-def job_names(start: datetime, exp: str) -> Iterator[str]:
-    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it."""
-    seconds = 0
-    while True:
-        yield f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
-        seconds += 1
+def job_names(start: datetime, exp: str, members: int) -> Iterator[List[str]]:
+    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it.
+
+    For an array of several members its own name comes first, then theirs.
+    """
+    for seconds in itertools.count():
+        name = f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
+        yield [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
 
 
 class JobFolder(Folder):
@@ -206,8 +209,7 @@ def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> Lis
     """
     parent = submissions(root)
     make_directory(parent)
-    for name in job_names(start, exp):
-        names = [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
+    for names in job_names(start, exp, members):
         made: List[Path] = []
         with storage_errors(parent), contextlib.suppress(FileExistsError):
             try:

@@ -35,18 +35,13 @@ _SAME = ("time", "partition", "account", "qos", "reservation", "constraint", "no
 _LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
 
 
-def submit(
-    places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1
-) -> List[str]:
+def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1) -> None:
     """Send one job, or an array of several, to SLURM.
 
     Args:
         places: The jobs' folders.
         requests: What they are to do; they ask for the same resources.
         at_once: How many members of an array may run at the same time.
-
-    Returns:
-        SLURM's id of each, `ID` or `ID_INDEX`.
 
     Raises:
         MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job, or its id
@@ -58,16 +53,13 @@ def submit(
     for place, request in zip(places, requests):
         place.open(request)
     number = _send(places, requests, at_once)
-    several = len(places) > 1
-    slurm_ids = [f"{number}_{index}" if several else number for index in range(len(places))]
     try:
-        for place, slurm_id in zip(places, slurm_ids):
-            place.write(SLURM_ID, slurm_id)
+        for index, place in enumerate(places):
+            place.write(SLURM_ID, f"{number}_{index}" if len(places) > 1 else number)
     except StorageError as error:
         raise MaybeQueued(f"SLURM job {number}: is queued, but {error}") from error
     if len({request.exp for request in requests}) > 1:
         _name_members(number, requests)
-    return slurm_ids
 
 
 def batch_script(

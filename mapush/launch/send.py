@@ -117,10 +117,8 @@ def rehearse(submission: Submission) -> str:
     """What `send` would hand to sbatch, or run on this machine; nothing is written."""
     after = _predecessors(submission)
     code = snapshot.place(*submission.code)
-    name = next(job_names(datetime.now(), submission.name))
-    count = len(submission.members)
-    names = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
-    parent = submissions(submission.root)
+    count, parent = len(submission.members), submissions(submission.root)
+    names = next(job_names(datetime.now(), submission.name, count))[-count:]
     places = [submission.job or JobFolder(parent / each) for each in names]
     requests = _requests(submission, places, code, after)
     lines: List[str] = []

@@ -101,7 +101,10 @@ class Supervisor:
             # srun says 0 where the node's slurmd was killed under it.
             code = EXIT_FAILURE
         attempt = Attempt(code, run.step)
-        found, if_cancelled = self._decide(attempt, False), self._decide(attempt, True)
+        self._ended.append(attempt)
+        found, if_cancelled = (
+            verdict.decide(self._ended, cancelled, self._policy) for cancelled in (False, True)
+        )
         # A verdict that does not depend on the scheduler does not wait for it.
         standing = OURS if found == if_cancelled else self._place.standing()
         if standing == REQUEUED:
@@ -111,7 +114,6 @@ class Supervisor:
         if standing == CANCELLED:
             found = if_cancelled
         said = self._folder.last_words(begin)
-        self._ended.append(attempt)
         try:
             self._folder.note("end", code=code, step=attempt.step)
         except OSError as error:
@@ -133,9 +135,6 @@ class Supervisor:
         cancelled = standing == CANCELLED and found.action is not Action.DONE
         self._end(run, found, "" if found.action is Action.DONE else said, cancelled)
         return found.exit_code
-
-    def _decide(self, attempt: Attempt, cancelled: bool) -> Verdict:
-        return verdict.decide([*self._ended, attempt], cancelled, self._policy)
 
     def _end(self, run: Run, found: Verdict, said: str, cancelled: bool) -> None:
         with _tolerated("the job's end"):
