@@ -40,7 +40,7 @@ def main(words: Optional[List[str]] = None) -> int:
     check_root(Path(draft["root"]), for_sbatch=False)
     place = JobFolder(Path(draft["folder"]))
     asked, gpus = of_running_job(draft["asked"])
-    given = {name: _number(value) for name, value in draft["profile"].items()}
+    given = {n: int(v) if str(v).isdecimal() else v for n, v in draft["profile"].items()}
     request = JobRequest(
         job_id=place.job_id,
         submitted=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -60,10 +60,6 @@ def main(words: Optional[List[str]] = None) -> int:
     code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
     place.write_request(request.model_copy(update={"code": code}))
     return EXIT_COMPLETE
-
-
-def _number(value: Any) -> Any:  # noqa: ANN401
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 if __name__ == "__main__":

@@ -21,39 +21,36 @@ from filelock import FileLock, Timeout
 from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipError
 from mapush.files import storage_errors, write_durably
 from mapush.launch.jobs import HELPER_LOG, LOCK, STARTING_SECONDS, JobFolder
-from mapush.launch.node import slurm, trainer
+from mapush.launch.node import trainer
 from mapush.launch.node.folder import PROCESS, Outcome
 from mapush.launch.node.scheduler import Here
 from mapush.launch.node.signals import STOPPING, Signals
 from mapush.launch.node.supervisor import supervise
-from mapush.launch.request import JobRequest
+from mapush.launch.request import CodeCopy, JobRequest
 
 # submitit's local executor stops a job after this long; its own default is two minutes.
 _TIMEOUT_MINUTES = 10 * 365 * 24 * 60
 _LOOK_SECONDS = 0.5  # between two looks at what a job waits for
 
 
-def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
+def submit(places: Sequence[JobFolder], code: CodeCopy) -> None:
     """Start jobs in the background of this machine and return.
 
     Args:
-        places: Their folders.
-        requests: What they are to do, all from one copy of the code.
+        places: Their folders, open.
+        code: What they all run.
 
     Raises:
         MapushError: If they cannot be started.
-        OwnershipError: If one is running already.
         StorageError: If a folder cannot be written.
     """
-    for place, request in zip(places, requests):
-        place.open(request)
     log_path = places[0].place / HELPER_LOG
-    own = slurm.clean(trainer.without_own(os.environ))
+    own = trainer.of_no_job(os.environ)
     with storage_errors(log_path), log_path.open("ab") as log:
         helper = subprocess.Popen(
             [sys.executable, "-m", __name__, *(place.path for place in places)],
             # From the copy, so that the job runs the code it was submitted with.
-            cwd=requests[0].code.path,
+            cwd=code.path,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -61,15 +58,15 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
             start_new_session=True,
         )
     try:
-        code = helper.wait(timeout=STARTING_SECONDS)
+        ended = helper.wait(timeout=STARTING_SECONDS)
     except subprocess.TimeoutExpired:
         helper.kill()
         raise MapushError(f"the job did not start within {STARTING_SECONDS:.0f} s") from None
-    if code:
+    if ended:
         # The folder, with the log in it, does not outlive this.
         with storage_errors(log_path):
             said = log_path.read_text(encoding="utf-8", errors="replace").split("\n")
-        why = next((line for line in reversed(said) if line.strip()), f"exit code {code}")
+        why = next((line for line in reversed(said) if line.strip()), f"exit code {ended}")
         raise MapushError(f"the job could not be started: {why.strip()[:300]}")
 
 

@@ -39,19 +39,16 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once:
     """Send one job, or an array of several, to SLURM.
 
     Args:
-        places: The jobs' folders.
+        places: The jobs' folders, open.
         requests: What they are to do; they ask for the same resources.
         at_once: How many members of an array may run at the same time.
 
     Raises:
         MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job, or its id
             cannot be written down.
-        OwnershipError: If one is running already.
         RequestError: If sbatch refuses; its message is in ours.
         StorageError: If a folder cannot be written.
     """
-    for place, request in zip(places, requests):
-        place.open(request)
     number = _send(places, requests, at_once)
     try:
         for index, place in enumerate(places):
@@ -85,7 +82,8 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
 
     group = group_folder(places)
     folders = [place.path for place in places]
-    earlier = _earlier(group)
+    # Of a job that is submitted again.
+    earlier = squeue.find_by_script(str(group)) if any(group.glob("*.sh")) else []
     found: Optional[str] = None
     fault: Optional[MapushError] = None
     said = ""
@@ -111,9 +109,9 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
     try:
         for look in range(_LOOKS):
             time.sleep(_PAUSE if look else 0.0)
-            number = squeue.find_by_script(str(group), earlier)
-            if number is not None:
-                return number
+            numbers = [n for n in squeue.find_by_script(str(group)) if n not in earlier]
+            if numbers:
+                return numbers[0]
     except slurm.SlurmError as error:
         if found is None:
             raise MaybeQueued(
@@ -125,17 +123,6 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
     if isinstance(fault, StorageError):
         raise fault
     raise RequestError(f"{fault} (--cluster local runs the job on this machine)")
-
-
-def _earlier(group: Path) -> List[str]:
-    """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
-    found: List[str] = []
-    while any(group.glob("*.sh")):
-        number = squeue.find_by_script(str(group), found)
-        if number is None:
-            break
-        found.append(number)
-    return found
 
 
 def _name_members(number: str, requests: Sequence[JobRequest]) -> None:
@@ -159,7 +146,7 @@ def _clean() -> Iterator[None]:
     sbatch passes it on to the job, the user's own variables included.
     """
     before = dict(os.environ)
-    own = trainer.put_aside(slurm.clean(trainer.without_own(before)))
+    own = trainer.put_aside(trainer.of_no_job(before))
     program = slurm.find("sbatch")
     if program is not None:
         # submitit goes by the PATH alone.

@@ -96,13 +96,15 @@ def send(submission: Submission) -> List[JobFolder]:
     code = snapshot.take(*submission.code)
     with _folders(submission) as places:
         requests = _requests(submission, places, code, after)
+        if submission.cluster != SLURM and len(places) > 1:
+            slots = local.make_slots(places[0].place, submission.at_once)
+            requests = [each.model_copy(update={"slots": slots}) for each in requests]
+        for place, request in zip(places, requests):
+            place.open(request)
         if submission.cluster == SLURM:
             sbatch.submit(places, requests, submission.at_once)
         else:
-            if len(places) > 1:
-                slots = local.make_slots(places[0].place, submission.at_once)
-                requests = [each.model_copy(update={"slots": slots}) for each in requests]
-            local.submit(places, requests)
+            local.submit(places, requests[0].code)
     return places
 
 

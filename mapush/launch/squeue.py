@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, List
 
 from mapush.launch.node import slurm
 
@@ -32,20 +32,15 @@ def in_queue(seconds: float = slurm.SECONDS) -> Dict[str, slurm.Job]:
     return found
 
 
-def find_by_script(folder: str, known: Sequence[str] = ()) -> Optional[str]:
-    """The id of a job, or of an array, whose batch script lies in a folder; None if there is none.
+def find_by_script(folder: str) -> List[str]:
+    """The ids of jobs, or of arrays, whose batch script lies in a folder.
 
-    Args:
-        folder: The folder.
-        known: Ids that are not meant: SLURM shows a job that has ended for some minutes.
+    SLURM shows a job that has ended for some minutes.
 
     Raises:
         SlurmError: SLURM does not answer.
     """
     answer = slurm.call("squeue", "--me", "--noheader", "--states=all", "--format=%F|%o")
-    for line in answer.splitlines():
-        number, _, script = line.strip().partition("|")
-        is_there = script.startswith(folder.rstrip("/") + "/")
-        if is_there and number.isdigit() and number not in known:
-            return number
-    return None
+    lines = [line.strip().partition("|") for line in answer.splitlines()]
+    begin = folder.rstrip("/") + "/"
+    return [number for number, _, path in lines if path.startswith(begin) and number.isdigit()]

@@ -98,9 +98,9 @@ def test_the_queue_and_the_script_of_a_job_are_read_past_clusters(commands: Path
     says(commands, "squeue", "CLUSTER: x\n8|RUNNING|2026-03-22T22:20:55|None\nCLUSTER: y\n")
     assert list(in_queue()) == ["8"]
     says(commands, "squeue", "be | nice\nCLUSTER: x\n7|/s/ab/x.sh\n8|/s/a/x.sh\n9|/s/a/y.sh\n")
-    assert squeue.find_by_script("/s/a") == "8"
-    assert squeue.find_by_script("/s/a/", ["8"]) == "9"
-    assert squeue.find_by_script("/s/a", ["8", "9"]) is None
+    assert squeue.find_by_script("/s/a") == ["8", "9"]
+    assert squeue.find_by_script("/s/a/") == ["8", "9"]
+    assert squeue.find_by_script("/s/b") == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import socket
 from typing import Any, Dict, Mapping, Sequence
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_RUN_AGAIN
-from mapush.launch.node import slurm, trainer, verdict
+from mapush.launch.node import trainer, verdict
 from mapush.launch.node.folder import LOG, REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.scheduler import OURS, STEP, Slurm
@@ -49,11 +49,10 @@ def adopt(project: str, arguments: Sequence[str], place: Slurm) -> Folder:
     # In a container PYTHON is the container's own.
     accept = 'exec "$PYTHON" -m mapush.launch.accept "$1"'
     words = trainer.shell(draft, [trainer.BASH, "-c", accept, "accept", json.dumps(draft)])
-    own = trainer.variables(draft, folder.path, 0, place.slurm_id, place.raw_id)
+    full = trainer.environment(known, draft, folder.path, 0, place.slurm_id, place.raw_id)
     before = os.dup(1)
     speak_into(folder)
     begin = folder.log_bytes()
-    full = dict(slurm.clean(trainer.without_own(known)), **own)
     child = start([*STEP, *words], full, project)
     code = end_of(child, place.signals, lambda number, to: to.send_signal(number))
     os.dup2(before, 1)

@@ -79,20 +79,20 @@ class Supervisor:
 
     def _train(self, restart: int) -> int:
         """Run the trainer to its end; its exit code."""
-        own = trainer.variables(
-            self._request, self._folder.path, restart, self._place.slurm_id, self._place.raw_id
+        request, place = self._request, self._place
+        ids = place.slurm_id, place.raw_id
+        environment = trainer.environment(
+            self._environment, request, self._folder.path, restart, *ids
         )
-        environment = dict(slurm.clean(trainer.without_own(self._environment)), **own)
-        words = trainer.command(self._request)
-        if isinstance(self._place, Here):
-            devices = self._request.get("devices") if self._request.get("gpus") else ""
+        if isinstance(place, Here):
+            devices = request.get("devices") if request.get("gpus") else ""
             environment.update({} if devices is None else {"CUDA_VISIBLE_DEVICES": devices})
         try:
-            child = self._place.start(words, environment, self._request["code"]["path"])
+            child = place.start(trainer.command(request), environment, request["code"]["path"])
         except (OSError, slurm.SlurmError) as error:
             say(f"mapush: the trainer cannot be started: {error}")
             return 126
-        return end_of(child, self._place.signals, self._place.pass_on)
+        return end_of(child, place.signals, place.pass_on)
 
     def _settle(self, code: int, begin: int, restart: int) -> Optional[int]:
         """Judge the trainer's end and do what follows; None if it is to be started again here."""

@@ -8,7 +8,7 @@ import os
 import shlex
 from typing import Any, Dict, List, Mapping, Sequence
 
-from mapush.launch.node import verdict
+from mapush.launch.node import slurm, verdict
 from mapush.launch.node.folder import RUN_LINK
 
 BASH = "/bin/bash"
@@ -52,12 +52,23 @@ def without_own(environment: Mapping[str, str]) -> Dict[str, str]:
     return {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
 
 
-def variables(
-    request: Mapping[str, Any], folder: str, restart: int, slurm_id: str = "", raw_id: str = ""
+def of_no_job(environment: Mapping[str, str]) -> Dict[str, str]:
+    """An environment without what SLURM or a supervisor has said of another job."""
+    return slurm.clean(without_own(environment))
+
+
+def environment(
+    known: Mapping[str, str],
+    request: Mapping[str, Any],
+    folder: str,
+    restart: int,
+    slurm_id: str = "",
+    raw_id: str = "",
 ) -> Dict[str, str]:
-    """What `job/enter.sh` and the trainer go by.
+    """The user's environment with what `job/enter.sh` and the trainer go by.
 
     Args:
+        known: The environment that the job was submitted in.
         request: The content of job.json.
         folder: The job's.
         restart: How often its trainer was started before.
@@ -66,6 +77,7 @@ def variables(
     """
     profile, code = request["profile"], request["code"]
     found = {
+        **of_no_job(known),
         "MAPUSH_CODE": code["path"],
         "MAPUSH_ROOT": request["root"],
         "MAPUSH_CONTAINER": profile.get("container") or "",
