@@ -8,7 +8,7 @@ import contextlib
 import os
 import shlex
 import socket
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
@@ -26,27 +26,22 @@ class Supervisor:
 
     Args:
         folder: The job's.
-        request: The content of its job.json.
         place: What starts the trainer.
-        environment: The one that the job was submitted in; see `trainer.put_aside`.
+
+    Raises:
+        OSError: Its job.json cannot be read.
+        KeyError, TypeError, ValueError: It is damaged.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        request: Mapping[str, Any],
-        place: Union[Here, Slurm],
-        environment: Mapping[str, str],
-    ) -> None:
+    def __init__(self, folder: Folder, place: Union[Here, Slurm]) -> None:
         self._folder = folder
-        self._request = request
+        self._request = folder.request()
         self._place = place
-        self._environment = environment
-        self._node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+        self._node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
         self._ended: List[Attempt] = []
         with contextlib.suppress(OSError):
             self._ended = folder.ledger().ended
-        policy = request["profile"]
+        policy = self._request["profile"]
         self._policy = Policy(
             policy["max_failures"],
             policy["max_idle"],
@@ -82,7 +77,7 @@ class Supervisor:
         request, place = self._request, self._place
         ids = place.slurm_id, place.raw_id
         environment = trainer.environment(
-            self._environment, request, self._folder.path, restart, *ids
+            trainer.put_aside(os.environ), request, self._folder.path, restart, *ids
         )
         if isinstance(place, Here):
             devices = request.get("devices") if request.get("gpus") else ""
@@ -155,9 +150,8 @@ def supervise(folder: Folder, place: Union[Here, Slurm]) -> int:
         place: What starts the trainer.
     """
     speak_into(folder)
-    environment = trainer.put_aside(os.environ)
     try:
-        supervisor = Supervisor(folder, folder.request(), place, environment)
+        supervisor = Supervisor(folder, place)
     except OSError as error:
         where = socket.gethostname()
         say(f"mapush: {folder.path}: cannot be read on {where} ({error}); does this node see it?")
