@@ -83,24 +83,16 @@ is_file_image() {
 choose_runtime() {
     runtime=${MAPUSH_RUNTIME:-auto}
     local candidates candidate
-    case $runtime in
-    apptainer | singularity | docker | podman) candidates=("$runtime") ;;
-    auto)
-        if is_file_image; then
-            candidates=(apptainer singularity)
-        elif [ "${image#*://}" = "$image" ]; then
-            candidates=(docker podman)
-        elif [ "${image#docker://}" = "$image" ]; then
-            candidates=(apptainer singularity)
-        else
-            candidates=(docker podman apptainer singularity)
-        fi
-        ;;
+    case $runtime:$image in
+    apptainer:* | singularity:* | docker:* | podman:*) candidates=("$runtime") ;;
+    auto:docker://*) candidates=(docker podman apptainer singularity) ;;
+    auto:*://*) candidates=(apptainer singularity) ;;
+    auto:*) if is_file_image; then candidates=(apptainer singularity); else candidates=(docker podman); fi ;;
     *) refuse "MAPUSH_RUNTIME=$runtime: must be auto, apptainer, singularity, docker or podman" ;;
     esac
     for candidate in "${candidates[@]}"; do
+        has "$candidate" || continue
         runtime=$candidate program=$candidate
-        has "$program" || continue
         # Some systems install podman under docker's name.
         [ "$runtime" != docker ] || [[ $(docker --version 2>/dev/null) != *podman* ]] || runtime=podman
         return
@@ -111,12 +103,12 @@ choose_runtime() {
 is_apptainer() { [ "$runtime" = apptainer ] || [ "$runtime" = singularity ]; }
 
 check_image() {
-    local said code
+    local said
     [ "${image#-}" = "$image" ] || refuse "MAPUSH_CONTAINER=$image: an image's name does not begin with '-'"
     if is_apptainer; then
-        is_file_image || [ "${image#*://}" != "$image" ] ||
+        [[ $image != *://* ]] || return 0
+        is_file_image ||
             refuse "MAPUSH_CONTAINER=$image: no such file; $runtime takes a .sif file, a directory or docker://$image"
-        is_file_image || return 0
         [ -e "$image" ] || refuse "MAPUSH_CONTAINER=$image: no such file or directory on $host"
         [ -r "$image" ] || refuse "MAPUSH_CONTAINER=$image: not readable by $(id -un)"
         # The working directory changes before the runtime looks for it.
@@ -134,9 +126,8 @@ check_image() {
         security=$("$program" info --format '{{.SecurityOptions}}' 2>&1) ||
             refuse "docker on $host does not answer: $security" 1
     fi
-    said=$("$program" image inspect --format '{{.Id}}' "$image" 2>&1 >/dev/null)
-    code=$?
-    [ "$code" = 0 ] || refuse "MAPUSH_CONTAINER=$image: not on $host; run: $program pull '$image' ($said)"
+    said=$("$program" image inspect --format '{{.Id}}' "$image" 2>&1 >/dev/null) ||
+        refuse "MAPUSH_CONTAINER=$image: not on $host; run: $program pull '$image' ($said)"
 }
 
 check_gpus() {
@@ -206,14 +197,6 @@ gpu_names() { # prints CUDA_VISIBLE_DEVICES with indices as UUIDs, where nvidia-
     printf %s "${names[*]}"
 }
 
-container_name() {
-    # The root too: two roots may have jobs of the same name, and a wrong container would be stopped.
-    local sum
-    sum=$(printf %s "${MAPUSH_ROOT:-}" | cksum)
-    name=${MAPUSH_JOB_ID:-}
-    name=mapush-$UID-${name//[^A-Za-z0-9_.-]/_}-${sum%% *}-${SLURM_PROCID:-0}
-}
-
 remove_leftover() {
     # Docker and podman run a container beside the client: a client that was killed leaves it running.
     local attempt
@@ -271,9 +254,12 @@ enter_apptainer() {
 }
 
 enter_engine() {
-    local group
+    local group sum
     scratch=/tmp/mapush-$UID
-    container_name
+    # The root too: two roots may have jobs of the same name, and a wrong container would be stopped.
+    sum=$(printf %s "${MAPUSH_ROOT:-}" | cksum)
+    name=${MAPUSH_JOB_ID:-}
+    name=mapush-$UID-${name//[^A-Za-z0-9_.-]/_}-${sum%% *}-${SLURM_PROCID:-0}
     # No --init: the host's own process 1 is there, and podman refuses both at once.
     options+=(--rm --pull=never --sig-proxy=true --log-driver=none
         --pid=host --uts=host --network=host --volume=/dev/shm:/dev/shm --workdir=/ --entrypoint=/bin/sh)

@@ -55,9 +55,7 @@ class Child:
         self._request = request
         self._environment = environment
         self._wanted = wanted
-        profile = request["profile"]
-        self._lines = ["module load " + trainer.quoted(each) for each in profile["modules"]]
-        self._lines += profile["setup"]
+        self._lines = trainer.set_up(request["profile"])
 
     def examine(self) -> List[Finding]:
         """Run the lines and the Python, and say what fails, by whose fault."""

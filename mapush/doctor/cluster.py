@@ -117,7 +117,7 @@ def _admission(question: Question) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "submission.sh")
         script.write_text(_script(question), encoding="utf-8")
-        environment = trainer.put_aside(slurm.clean(trainer.without_own(os.environ)))
+        environment = trainer.put_aside(trainer.of_no_job(os.environ))
         words = [slurm.find("sbatch") or "sbatch", "--test-only", str(script)]
         answer = ask(words, slurm.SECONDS, {**environment, "LC_ALL": "C"})
     said = slurm.complaint(f"{answer.err}\n{answer.out}")

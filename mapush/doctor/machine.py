@@ -12,7 +12,7 @@ from mapush.doctor.ask import ask
 from mapush.doctor.finding import LOSS, WARNING, Finding
 from mapush.doctor.look import look
 from mapush.doctor.question import Question
-from mapush.launch.node import slurm, trainer
+from mapush.launch.node import trainer
 from mapush.launch.request import LOCAL
 
 SECTION = "machine"
@@ -36,8 +36,7 @@ def examine_machine(question: Question) -> List[Finding]:
 
 def sent_off(request: Mapping[str, Any]) -> Dict[str, str]:
     """The environment of a job's child shell, as far as this machine decides it."""
-    own = trainer.variables(request, f"doctor-{secrets.token_hex(4)}", 0)
-    return {**slurm.clean(trainer.without_own(os.environ)), **own}
+    return trainer.environment(os.environ, request, f"doctor-{secrets.token_hex(4)}", 0)
 
 
 def _softened(finding: Finding) -> Finding:

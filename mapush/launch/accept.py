@@ -11,15 +11,17 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from mapush.arguments import Parser
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.launch import snapshot
 from mapush.launch.check import check_member, check_root, settled
 from mapush.launch.jobs import JobFolder, submissions
-from mapush.launch.profile import gpus_of_running_job, load_profile, of_running_job
-from mapush.launch.request import SLURM, CodeCopy, JobRequest, write_request
+from mapush.launch.node.folder import SLURM_ID
+from mapush.launch.node.trainer import option
+from mapush.launch.profile import load_profile, of_running_job
+from mapush.launch.request import SLURM, CodeCopy, JobRequest
 
 
 def main(words: Optional[List[str]] = None) -> int:
@@ -32,45 +34,32 @@ def main(words: Optional[List[str]] = None) -> int:
     if own.exp is None:
         raise RequestError("--exp is missing: sbatch slurm/train.sh --exp cuboid")
     arguments = settled(passed)
-    if draft["index"] is not None and not any(
-        word.partition("=")[0] == "--seed" for word in arguments
-    ):
+    if draft["index"] is not None and not option(arguments, "--seed"):
         print(f"--seed {draft['index']}, from the index in the array")  # noqa: T201
         arguments = (*arguments, "--seed", str(draft["index"]))
     check_root(Path(draft["root"]), for_sbatch=False)
     place = JobFolder(Path(draft["folder"]))
-    request = _request(draft, place, own.exp, arguments)
-    place.write_slurm_id(draft["slurm_id"])
-    # At once, so that a job that is refused now stands in the list of runs.
-    write_request(place.place, request)
-    check_root(Path(draft["root"]), for_sbatch=False)
-    member = check_member(own.exp, arguments)
-    code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
-    write_request(place.place, request.model_copy(update={"code": code}))
-    return EXIT_COMPLETE
-
-
-def _request(
-    draft: Dict[str, Any], place: JobFolder, exp: str, arguments: Tuple[str, ...]
-) -> JobRequest:
-    asked = of_running_job(draft["asked"])
-    given = {name: _number(value) for name, value in draft["profile"].items()}
-    return JobRequest(
+    asked, gpus = of_running_job(draft["asked"])
+    given = {n: int(v) if str(v).isdecimal() else v for n, v in draft["profile"].items()}
+    request = JobRequest(
         job_id=place.job_id,
         submitted=datetime.now().astimezone().isoformat(timespec="seconds"),
         cluster=SLURM,
-        exp=exp,
+        exp=own.exp,
         arguments=("--root", draft["root"], *arguments),
         root=draft["root"],
         code=CodeCopy(**draft["code"]),
         python=draft["python"],
-        gpus=gpus_of_running_job(draft["asked"]),
+        gpus=gpus,
         profile=load_profile(None, given, asked, has_started=True),
     )
-
-
-def _number(value: Any) -> Any:  # noqa: ANN401
-    return int(value) if isinstance(value, str) and value.isdecimal() else value
+    place.write(SLURM_ID, draft["slurm_id"])
+    # At once, so that a job that is refused now stands in the list of runs.
+    place.write_request(request)
+    member = check_member(own.exp, arguments)
+    code = snapshot.take(submissions(Path(draft["root"])) / "code", [member.task])
+    place.write_request(request.model_copy(update={"code": code}))
+    return EXIT_COMPLETE
 
 
 if __name__ == "__main__":

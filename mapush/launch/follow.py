@@ -17,7 +17,7 @@ from mapush.launch.jobs import STARTING_SECONDS, JobFolder
 from mapush.launch.node import slurm
 from mapush.launch.node.folder import RUN_LINK, Outcome
 from mapush.launch.request import SLURM
-from mapush.launch.squeue import Entry, in_queue
+from mapush.launch.squeue import in_queue
 from mapush.runs import metrics, record
 from mapush.runs.directory import RunDirectory, run_at
 
@@ -70,21 +70,18 @@ class _Watch:
         self._run: Optional[RunDirectory] = None
         self._total = self._changed = self._recorded = self._read = 0
 
-    def stand(self, queue: Dict[str, Entry]) -> str:
+    def stand(self, queue: Dict[str, slurm.Job]) -> str:
         """How SLURM says that the job stands.
 
         Raises:
             SlurmError: The job is not queued any more, and SLURM does not say how it ended.
         """
-        entry, over = queue.get(self._place.slurm_id()), None
-        if entry is None:
-            found = slurm.job(self._place.slurm_id())
-            entry = Entry(found.state, found.reason, found.start)
-            over = found if found.is_over else None
+        slurm_id = self._place.slurm_id()
+        found = queue.get(slurm_id) or slurm.job(slurm_id)
         if self._over is None:
             self._over_since = time.monotonic()
-        self._over = over
-        return entry.text()
+        self._over = found if found.is_over else None
+        return found.text()
 
     def end(self) -> Optional[Outcome]:
         """How the job ended, also without an outcome of its own; None while it has not."""

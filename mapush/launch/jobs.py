@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
-import shutil
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Optional
+
+from pydantic import ValidationError
 
 from mapush.errors import MapushError, OwnershipError, RequestError
 from mapush.files import make_directory, storage_errors, write_atomically
-from mapush.launch import squeue
+from mapush.launch import earlier
 from mapush.launch.node.folder import (
     ATTEMPTS,
     LOG,
@@ -25,13 +27,11 @@ from mapush.launch.node.folder import (
     SLURM_ID,
     Folder,
 )
-from mapush.launch.request import (
-    FILE_NAMES,
-    JobRequest,
-    read_request,
-    request_file,
-    write_request,
-)
+from mapush.launch.request import JobRequest
+from mapush.launch.squeue import in_queue
+
+FILE_NAMES = (REQUEST, earlier.FILE_NAME)
+"""What a job's request may stand in, the newest form first."""
 
 STARTING_SECONDS = 60.0
 """Within these a job that was submitted has a process of its own, also on a busy machine."""
@@ -41,6 +41,7 @@ HELPER_LOG = "submission.log"
 """What the process says that starts jobs of this machine."""
 
 _REPLACED = (REQUEST, SLURM_ID, OUTCOME, PROCESS, LOCK, ATTEMPTS, HELPER_LOG)
+_MAX_BYTES = 1_000_000  # of a request
 _JOB_ID = re.compile(r"\w[\w.-]{0,199}")
 _SLURM_ID = re.compile(r"\d+(_\d+)?")
 
@@ -54,12 +55,14 @@ def submissions(root: Path) -> Path:
     return root.absolute() / "log" / "submit"
 
 
-def job_names(start: datetime, exp: str) -> Iterator[str]:
-    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it."""
-    seconds = 0
-    while True:
-        yield f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
-        seconds += 1
+def job_names(start: datetime, exp: str, members: int) -> Iterator[List[str]]:
+    """Names for a job, `<MM-DD-HH-MM-SS>_<exp>` of its submission and each second after it.
+
+    For an array of several members its own name comes first, then theirs.
+    """
+    for seconds in itertools.count():
+        name = f"{start + timedelta(seconds=seconds):%m-%d-%H-%M-%S}_{exp}"
+        yield [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
 
 
 class JobFolder(Folder):
@@ -68,21 +71,10 @@ class JobFolder(Folder):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self.place = path
-
-    @property
-    def job_id(self) -> str:
-        """The name by which the job's trainers find their run."""
-        return self.name
-
-    @property
-    def output(self) -> Path:
+        self.output = path / LOG
         """What is said of and by the job, through all restarts."""
-        return self.place / LOG
-
-    @property
-    def run_link(self) -> Path:
+        self.run_link = path / RUN_LINK
         """A link to the results directory, made by the trainer when it has taken one."""
-        return self.place / RUN_LINK
 
     def open(self, request: JobRequest) -> None:
         """Write down what is asked for, before the job starts.
@@ -101,7 +93,19 @@ class JobFolder(Folder):
                 with contextlib.suppress(FileNotFoundError):
                     (self.place / name).unlink()
             self.note("submit")
-        write_request(self.place, request)
+        self.write_request(request)
+
+    def write_request(self, request: JobRequest) -> None:
+        """Write down what is asked for; see `write`."""
+        self.write(REQUEST, request.model_dump_json(indent=1))
+
+    def write(self, name: str, text: str) -> None:
+        """Replace one of its files as a whole.
+
+        Raises:
+            StorageError: If the storage refuses.
+        """
+        write_atomically(self.place / name, text.encode())
 
     @contextlib.contextmanager
     def kept_unless_sent(self) -> Iterator[None]:
@@ -132,28 +136,29 @@ class JobFolder(Folder):
         Raises:
             RequestError: If the job was never submitted or its file is damaged.
         """
-        return read_request(self.place)
-
-    def write_slurm_id(self, slurm_id: str) -> None:
-        """Say under which id SLURM knows the job."""
-        write_atomically(self.place / SLURM_ID, slurm_id.encode())
+        path = request_file(self.place) or self.place / REQUEST
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MAX_BYTES)
+            if path.name == earlier.FILE_NAME:
+                return JobRequest.model_validate(earlier.fields_of(path, data))
+            return JobRequest.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(each) for each in first["loc"])
+            reason = f"{where}: {first['msg']}" if where else str(first["msg"])
+        except OSError as error:
+            reason = " ".join(str(error).split())
+        raise RequestError(f"{path}: cannot be read ({reason[:200]}); submit again")
 
     def slurm_id(self) -> str:
         """SLURM's id; empty if SLURM does not run the job."""
         text = self._text(SLURM_ID)
         return text if _SLURM_ID.fullmatch(text) else ""
 
-    def write_process(self, pid: str) -> None:
-        """Say which process to signal."""
-        write_atomically(self.place / PROCESS, pid.encode())
-
     def process(self) -> str:
         """The process to signal; empty before there is one."""
         return self._text(PROCESS)
-
-    def remove(self) -> None:
-        """Forget a job that could not be submitted."""
-        shutil.rmtree(self.place, ignore_errors=True)
 
     def has_started(self) -> bool:
         """Whether a process of this machine has ever run this job."""
@@ -187,7 +192,7 @@ class JobFolder(Folder):
         """
         slurm_id = self.slurm_id()
         if slurm_id:
-            return bool(squeue.living([slurm_id]))
+            return slurm_id in in_queue()
         return self.is_running() or self.is_starting()
 
     def _text(self, name: str) -> str:
@@ -195,6 +200,11 @@ class JobFolder(Folder):
             return (self.place / name).read_text(encoding="ascii", errors="replace").strip()
         except FileNotFoundError:
             return ""
+
+
+def request_file(folder: Path) -> Optional[Path]:
+    """Where a job's request stands; None if there is none."""
+    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
 
 
 def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> List[JobFolder]:
@@ -211,21 +221,18 @@ def take_folders(root: Path, exp: str, start: datetime, members: int = 1) -> Lis
     """
     parent = submissions(root)
     make_directory(parent)
-    for name in job_names(start, exp):
-        names = [name] if members == 1 else [name, *(f"{name}_{i}" for i in range(members))]
+    for names in job_names(start, exp, members):
         made: List[Path] = []
-        with storage_errors(parent):
+        with storage_errors(parent), contextlib.suppress(FileExistsError):
             try:
                 for each in names:
                     (parent / each).mkdir()
                     made.append(parent / each)
-            except OSError as error:
+                return [JobFolder(path) for path in made[-members:]]
+            except OSError:
                 for path in made:
                     path.rmdir()
-                if not isinstance(error, FileExistsError):
-                    raise
-                continue
-        return [JobFolder(path) for path in (made if members == 1 else made[1:])]
+                raise
     raise AssertionError("names never end")
 
 
@@ -239,9 +246,8 @@ def known_jobs(root: Path) -> List[JobFolder]:
     with storage_errors(parent):
         found = {path.parent for name in FILE_NAMES for path in parent.glob(f"*/{name}")}
     # A name has no year.
-    return [
-        JobFolder(folder) for folder in sorted(found, key=lambda each: (_submitted(each), each))
-    ]
+    in_order = sorted(found, key=lambda folder: (_submitted(folder), folder))
+    return [JobFolder(folder) for folder in in_order]
 
 
 def find_job(root: Path, text: str) -> JobFolder:

@@ -20,42 +20,37 @@ from filelock import FileLock, Timeout
 
 from mapush.errors import EXIT_FAILURE, EXIT_RUN_AGAIN, MapushError, OwnershipError
 from mapush.files import storage_errors, write_durably
-from mapush.launch.jobs import HELPER_LOG, LOCK, JobFolder
-from mapush.launch.node import slurm, trainer
-from mapush.launch.node.folder import Outcome
+from mapush.launch.jobs import HELPER_LOG, LOCK, STARTING_SECONDS, JobFolder
+from mapush.launch.node import trainer
+from mapush.launch.node.folder import PROCESS, Outcome
 from mapush.launch.node.scheduler import Here
 from mapush.launch.node.signals import STOPPING, Signals
 from mapush.launch.node.supervisor import supervise
-from mapush.launch.request import JobRequest
+from mapush.launch.request import CodeCopy, JobRequest
 
 # submitit's local executor stops a job after this long; its own default is two minutes.
 _TIMEOUT_MINUTES = 10 * 365 * 24 * 60
-_HELPER_SECONDS = 60.0
 _LOOK_SECONDS = 0.5  # between two looks at what a job waits for
-_VANISHED_SECONDS = 60.0  # a job that was submitted has a process of its own by then
 
 
-def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
+def submit(places: Sequence[JobFolder], code: CodeCopy) -> None:
     """Start jobs in the background of this machine and return.
 
     Args:
-        places: Their folders.
-        requests: What they are to do, all from one copy of the code.
+        places: Their folders, open.
+        code: What they all run.
 
     Raises:
         MapushError: If they cannot be started.
-        OwnershipError: If one is running already.
         StorageError: If a folder cannot be written.
     """
-    for place, request in zip(places, requests):
-        place.open(request)
     log_path = places[0].place / HELPER_LOG
-    own = slurm.clean(trainer.without_own(os.environ))
+    own = trainer.of_no_job(os.environ)
     with storage_errors(log_path), log_path.open("ab") as log:
         helper = subprocess.Popen(
             [sys.executable, "-m", __name__, *(place.path for place in places)],
             # From the copy, so that the job runs the code it was submitted with.
-            cwd=requests[0].code.path,
+            cwd=code.path,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -63,15 +58,15 @@ def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest]) -> None:
             start_new_session=True,
         )
     try:
-        code = helper.wait(timeout=_HELPER_SECONDS)
+        ended = helper.wait(timeout=STARTING_SECONDS)
     except subprocess.TimeoutExpired:
         helper.kill()
-        raise MapushError(f"the job did not start within {_HELPER_SECONDS:.0f} s") from None
-    if code:
+        raise MapushError(f"the job did not start within {STARTING_SECONDS:.0f} s") from None
+    if ended:
         # The folder, with the log in it, does not outlive this.
         with storage_errors(log_path):
             said = log_path.read_text(encoding="utf-8", errors="replace").split("\n")
-        why = next((line for line in reversed(said) if line.strip()), f"exit code {code}")
+        why = next((line for line in reversed(said) if line.strip()), f"exit code {ended}")
         raise MapushError(f"the job could not be started: {why.strip()[:300]}")
 
 
@@ -102,7 +97,7 @@ def hand_over(folders: List[str]) -> None:
         job = executor.submit(run_job, folder)
         # Until the supervisor takes over, submitit's controller passes signals on.
         if not place.process():
-            place.write_process(job.job_id)
+            place.write(PROCESS, job.job_id)
 
 
 def run_job(folder: str) -> int:
@@ -122,7 +117,7 @@ def run_job(folder: str) -> int:
             held.enter_context(lock.acquire(timeout=1.0, poll_interval=0.05))
         except Timeout:
             raise OwnershipError(f"{place.path}: another process runs this job") from None
-        place.write_process(str(os.getpid()))
+        place.write(PROCESS, str(os.getpid()))
         outcome = _its_turn(request, signals)
         if outcome is None and request.slots:
             outcome = _slot(Path(request.slots), signals, held)
@@ -130,7 +125,7 @@ def run_job(folder: str) -> int:
             with storage_errors(place.place):
                 place.write_outcome(outcome)
             return outcome.exit_code
-        return supervise(place, Here(signals), signals)
+        return supervise(place, Here(signals))
 
 
 _CANCELLED = Outcome(EXIT_RUN_AGAIN, "cancelled, before its trainer was started", "", True)
@@ -155,7 +150,7 @@ def _its_turn(request: JobRequest, signals: Signals) -> Optional[Outcome]:
             if outcome is not None:
                 break
             gone_since = None if other.is_running() else gone_since or time.monotonic()
-            if gone_since and time.monotonic() - gone_since > _VANISHED_SECONDS:
+            if gone_since and time.monotonic() - gone_since > STARTING_SECONDS:
                 why = f"job {other.job_id}, which it comes after, is gone without an end"
                 return Outcome(EXIT_FAILURE, why)
             if _is_stopped(signals):

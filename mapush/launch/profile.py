@@ -30,10 +30,10 @@ _ASKED = {
     "reservation": "Reservation",
     "constraint": "Features",
     "time": "TimeLimit",
-    "cpus": "NumCPUs",
     "memory": "MinMemoryNode",
     "memory_per_cpu": "MinMemoryCPU",
 }
+_NOT_ASKED = ("(null)", "", "N/A", "UNLIMITED", "0")
 _GPUS = re.compile(r"\bgpu(?::([^:,=\s]+))?[:=](\d+)")  # gres:gpu:a100:2, or gres/gpu:a100=2
 _POLICY = Policy()
 _SUFFIX = ".yaml"
@@ -75,11 +75,14 @@ class Profile(BaseModel):
     runtime: Literal["auto", "apptainer", "singularity", "docker", "podman"] = Field(
         "auto", description="what runs the container"
     )
+    # A list of YAML too.
     binds: Tuple[str, ...] = Field(
-        (), description="further directories in the container, each SRC[:DST[:ro]]"
+        (), strict=False, description="further directories in the container, each SRC[:DST[:ro]]"
     )
-    modules: Tuple[str, ...] = Field((), description="modules to load before the job")
-    setup: Tuple[str, ...] = Field((), description="shell lines to run before the job")
+    modules: Tuple[str, ...] = Field((), strict=False, description="modules to load before the job")
+    setup: Tuple[str, ...] = Field(
+        (), strict=False, description="shell lines to run before the job"
+    )
     python: Optional[str] = Field(
         None, description="Python of the compute nodes (default: the one that submits)"
     )
@@ -141,12 +144,6 @@ class Profile(BaseModel):
         return slurm.seconds_of(self.time) or 0.0
 
 
-def profiles_folder() -> Path:
-    """Where profiles lie: `job/profiles` of the working directory, else beside the package."""
-    here = Path("job") / "profiles"
-    return here if here.is_dir() else PROJECT / here
-
-
 def load_profile(
     name: Optional[str],
     changes: Mapping[str, Any],
@@ -170,7 +167,11 @@ def load_profile(
     layers = [batch_defaults(), known or {}, _read(path) if name is not None else {}, changes]
     fields: Dict[str, Any] = {}
     for layer in layers:
-        fields = _over(fields, layer)
+        fields.update(layer)
+        # Memory in one form takes the place of memory in the other.
+        for one, other in (("memory", "memory_per_cpu"), ("memory_per_cpu", "memory")):
+            if layer.get(one) is not None and other not in layer:
+                fields[other] = None
     unknown = sorted(str(field) for field in fields if field not in Profile.model_fields)
     if unknown:
         raise RequestError(
@@ -178,7 +179,7 @@ def load_profile(
             f"{', '.join(Profile.model_fields)}"
         )
     try:
-        profile = Profile.model_validate(_without_lists(fields))
+        profile = Profile.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
@@ -224,55 +225,38 @@ def batch_defaults() -> Dict[str, Any]:
         ) from None
 
 
-def of_running_job(fields: Mapping[str, str]) -> Dict[str, Any]:
-    """What a job of sbatch alone has asked for, by field, where a profile can say it.
+def of_running_job(fields: Mapping[str, str]) -> Tuple[Dict[str, Any], Optional[int]]:
+    """What a job of sbatch alone has asked for, where a profile can say it.
 
     Args:
         fields: Of `scontrol show job`.
+
+    Returns:
+        Fields of a profile, and how many GPUs; None where SLURM does not say it in a known form.
     """
-    found: Dict[str, Any] = {}
-    for field, name in _ASKED.items():
-        value = fields.get(name, "(null)")
-        if value not in ("(null)", "", "N/A", "UNLIMITED", "0"):
-            found[field] = value
-    cpus = found.pop("cpus", "")
-    if cpus.isdecimal():
+    asked = {field: fields.get(name, "") for field, name in _ASKED.items()}
+    found: Dict[str, Any] = {
+        field: value
+        for field, value in asked.items()
+        if value not in _NOT_ASKED and (_MEMORY.fullmatch(value) or "memory" not in field)
+    }
+    cpus = fields.get("NumCPUs", "")
+    if cpus.isdecimal() and int(cpus):
         found["cpus"] = int(cpus)
-    gpus = _gpus(fields)
-    if gpus is not None and gpus[1]:
-        found["gpu_type"] = gpus[1]
     if fields.get("Requeue") == "0":
         found["requeue"] = False
-    for field in ("memory", "memory_per_cpu"):
-        if field in found and not _MEMORY.fullmatch(found[field]):
-            del found[field]
-    return found
-
-
-def gpus_of_running_job(fields: Mapping[str, str]) -> Optional[int]:
-    """How many GPUs it has asked for; None where SLURM does not say it in a form that is known."""
-    gpus = _gpus(fields)
-    return int(gpus[2]) if gpus is not None else None
-
-
-def _gpus(fields: Mapping[str, str]) -> Optional[re.Match[str]]:
-    asked = (fields.get(name, "") for name in ("TresPerNode", "TresPerJob"))
-    return next(filter(None, map(_GPUS.search, asked)), None)
-
-
-def _over(below: Dict[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:
-    """Fields over others; memory in one form takes the place of memory in the other."""
-    fields = {**below, **above}
-    for one, other in (("memory", "memory_per_cpu"), ("memory_per_cpu", "memory")):
-        if above.get(one) is not None and other not in above:
-            fields[other] = None
-    return fields
+    for name in ("TresPerNode", "TresPerJob"):
+        gpus = _GPUS.search(fields.get(name, ""))
+        if gpus is not None:
+            return {**found, **({"gpu_type": gpus[1]} if gpus[1] else {})}, int(gpus[2])
+    return found, None
 
 
 def _path(name: str) -> Path:
     if name.endswith(_SUFFIX):
         return Path(name)
-    folder = profiles_folder()
+    folder = Path("job") / "profiles"
+    folder = folder if folder.is_dir() else PROJECT / folder
     known = sorted(path.stem for path in folder.glob(f"*{_SUFFIX}"))
     if name not in known:
         listed = ", ".join(known) or "none"
@@ -295,10 +279,6 @@ def _read(path: Path) -> Dict[str, Any]:
     if not isinstance(fields, dict):
         raise RequestError(f"{path}: is a {type(fields).__name__}, not fields with values")
     return fields
-
-
-def _without_lists(fields: Mapping[str, Any]) -> Dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional, Tuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
-from mapush.errors import RequestError, StorageError
-from mapush.files import write_atomically
-from mapush.launch import earlier
-from mapush.launch.node.folder import REQUEST
+from mapush.launch.node.trainer import option
 from mapush.launch.profile import Profile
 
 LOCAL = "local"
 SLURM = "slurm"
-FILE_NAMES = (REQUEST, earlier.FILE_NAME)
-"""What a request may stand in, the newest form first."""
-_MAX_BYTES = 1_000_000
 
 
 class CodeCopy(BaseModel):
@@ -66,51 +59,9 @@ class JobRequest(BaseModel):
     @property
     def label(self) -> str:
         """What tells the members of an array apart: experiment and seed."""
-        seed = self.option("--seed")
-        return f"{self.exp} seed {seed}" if seed else self.exp
+        return f"{self.exp} seed {self.seed}" if self.seed else self.exp
 
-    def option(self, name: str) -> str:
-        """The value of one of the trainer's options as it was given; empty if it was not."""
-        found = ""
-        for word, following in zip(self.arguments, [*self.arguments[1:], ""]):
-            if word == name:
-                found = following
-            elif word.startswith(f"{name}="):
-                found = word.partition("=")[2]
-        return found
-
-
-def write_request(folder: Path, request: JobRequest) -> None:
-    """Write a job's request into its folder.
-
-    Raises:
-        StorageError: If the storage refuses.
-    """
-    write_atomically(folder / REQUEST, request.model_dump_json(indent=1).encode())
-
-
-def request_file(folder: Path) -> Optional[Path]:
-    """Where a job's request stands; None if there is none."""
-    return next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
-
-
-def read_request(folder: Path) -> JobRequest:
-    """Read a job's request.
-
-    Raises:
-        RequestError: If the job was never submitted or its file is damaged.
-    """
-    path = request_file(folder) or folder / REQUEST
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES)
-        if path.name == earlier.FILE_NAME:
-            return JobRequest.model_validate(earlier.fields_of(path, data))
-        return JobRequest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(each) for each in first["loc"])
-        reason = f"{where}: {first['msg']}" if where else str(first["msg"])
-    except (OSError, StorageError) as error:
-        reason = " ".join(str(error).split())
-    raise RequestError(f"{path}: cannot be read ({reason[:200]}); submit again")
+    @property
+    def seed(self) -> str:
+        """The seed as it was given; empty if it was not."""
+        return option(self.arguments, "--seed")

@@ -24,48 +24,39 @@ from mapush.files import storage_error
 from mapush.launch import squeue
 from mapush.launch.jobs import JobFolder, MaybeQueued
 from mapush.launch.node import slurm, trainer
-from mapush.launch.node.folder import LOG
+from mapush.launch.node.folder import LOG, SLURM_ID
 from mapush.launch.profile import BATCH_SCRIPT, PROJECT
 from mapush.launch.request import JobRequest
 
 _REFUSED = "Batch job submission failed"  # unless the answer itself was lost:
 _LOST = re.compile(r"timed out|zero bytes|(receive|send|shutdown) failure|unexpected message", re.I)
+# A profile's fields that sbatch has by the same name.
+_SAME = ("time", "partition", "account", "qos", "reservation", "constraint", "nodelist", "exclude")
 _LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
 
 
-def submit(
-    places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1
-) -> List[str]:
+def submit(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: int = 1) -> None:
     """Send one job, or an array of several, to SLURM.
 
     Args:
-        places: The jobs' folders.
+        places: The jobs' folders, open.
         requests: What they are to do; they ask for the same resources.
         at_once: How many members of an array may run at the same time.
-
-    Returns:
-        SLURM's id of each, `ID` or `ID_INDEX`.
 
     Raises:
         MaybeQueued: If sbatch has failed and SLURM does not say whether it has the job, or its id
             cannot be written down.
-        OwnershipError: If one is running already.
         RequestError: If sbatch refuses; its message is in ours.
         StorageError: If a folder cannot be written.
     """
-    for place, request in zip(places, requests):
-        place.open(request)
     number = _send(places, requests, at_once)
-    several = len(places) > 1
-    slurm_ids = [f"{number}_{index}" if several else number for index in range(len(places))]
     try:
-        for place, slurm_id in zip(places, slurm_ids):
-            place.write_slurm_id(slurm_id)
+        for index, place in enumerate(places):
+            place.write(SLURM_ID, f"{number}_{index}" if len(places) > 1 else number)
     except StorageError as error:
         raise MaybeQueued(f"SLURM job {number}: is queued, but {error}") from error
     if len({request.exp for request in requests}) > 1:
         _name_members(number, requests)
-    return slurm_ids
 
 
 def batch_script(
@@ -91,7 +82,8 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
 
     group = group_folder(places)
     folders = [place.path for place in places]
-    earlier = _earlier(group)
+    # Of a job that is submitted again.
+    earlier = squeue.find_by_script(str(group)) if any(group.glob("*.sh")) else []
     found: Optional[str] = None
     fault: Optional[MapushError] = None
     said = ""
@@ -105,46 +97,21 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
                 found = executor.map_array(_never_run, folders)[0].job_id.partition("_")[0]
     except (FailedJobError, FailedSubmissionError) as error:
         said = str(error)
-        fault = RequestError(f"sbatch refuses the job: {_complaint(said)}")
+        # submitit reports the whole command first.
+        own = said[max(said.find("sbatch: "), 0) :]
+        fault = RequestError(f"sbatch refuses the job: {slurm.complaint(own)}")
     except OSError as error:
         fault = storage_error(error, group)
     if fault is not None and _REFUSED in said and not _LOST.search(said):
         raise fault
-    return _known(str(group), earlier, found, fault)
-
-
-def _earlier(group: Path) -> List[str]:
-    """SLURM's numbers of jobs whose script lies there already: of one that is submitted again."""
-    found: List[str] = []
-    while any(group.glob("*.sh")):
-        number = squeue.find_by_script(str(group), found)
-        if number is None:
-            break
-        found.append(number)
-    return found
-
-
-def _known(
-    group: str, earlier: Sequence[str], found: Optional[str], fault: Optional[MapushError]
-) -> str:
-    """SLURM's number of a job that sbatch was given.
-
-    submitit takes the first number behind the word `job`, which may stand in a site's greeting, so
-    SLURM is asked which job has the script.
-
-    Args:
-        group: The folder that holds the script.
-        earlier: The numbers that jobs had before whose script lies there too.
-        found: What submitit takes for the number.
-        fault: What is wrong if the job is not queued.
-    """
+    # submitit takes the first number behind the word `job`, which may stand in a site's greeting,
+    # so SLURM is asked which job has the script.
     try:
         for look in range(_LOOKS):
-            if look:
-                time.sleep(_PAUSE)
-            number = squeue.find_by_script(group, earlier)
-            if number is not None:
-                return number
+            time.sleep(_PAUSE if look else 0.0)
+            numbers = [n for n in squeue.find_by_script(str(group)) if n not in earlier]
+            if numbers:
+                return numbers[0]
     except slurm.SlurmError as error:
         if found is None:
             raise MaybeQueued(
@@ -179,7 +146,7 @@ def _clean() -> Iterator[None]:
     sbatch passes it on to the job, the user's own variables included.
     """
     before = dict(os.environ)
-    own = trainer.put_aside(slurm.clean(trainer.without_own(before)))
+    own = trainer.put_aside(trainer.of_no_job(before))
     program = slurm.find("sbatch")
     if program is not None:
         # submitit goes by the PATH alone.
@@ -202,12 +169,11 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
         raise RequestError("srun: not found beside sbatch; is SLURM's bin directory in PATH?")
     executor = SlurmExecutor(folder=str(group))
     options: Dict[str, Any] = {
-        "time": profile.time,
+        **{name: getattr(profile, name) for name in _SAME},
         "output": f"{group}{'_%a' if len(places) > 1 else ''}/{LOG}",
         "mem": profile.memory,
         "mem-per-cpu": profile.memory_per_cpu,
         "signal": f"{profile.signal}@{profile.signal_lead}",
-        "reservation": profile.reservation,
         "export": "ALL",
     }
     options.update({"requeue": True} if profile.requeue else {"no-requeue": True})
@@ -225,12 +191,6 @@ def _executor(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_on
         nodes=1,
         ntasks_per_node=1,
         cpus_per_task=profile.cpus,
-        partition=profile.partition,
-        account=profile.account,
-        qos=profile.qos,
-        constraint=profile.constraint,
-        nodelist=profile.nodelist,
-        exclude=profile.exclude,
         array_parallelism=at_once,
         stderr_to_stdout=True,
         wckey=None,  # submitit's default is one that an accounting cluster does not know
@@ -251,9 +211,3 @@ def _script_lines(group: Path, request: JobRequest) -> List[str]:
 
 def _never_run(folder: str) -> None:
     """What submitit pickles for its own process, which the batch script does not come to."""
-
-
-def _complaint(text: str) -> str:
-    """What sbatch said, out of submitit's report of the whole command."""
-    _, mark, rest = text.partition("sbatch: ")
-    return slurm.complaint(mark + rest if mark else text)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
@@ -13,7 +14,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from mapush.errors import EXIT_COMPLETE, MapushError, OwnershipError, RequestError
-from mapush.launch import local, sbatch, snapshot, squeue
+from mapush.launch import local, sbatch, snapshot
 from mapush.launch.jobs import (
     JobFolder,
     MaybeQueued,
@@ -26,6 +27,7 @@ from mapush.launch.jobs import (
 from mapush.launch.node import slurm, trainer
 from mapush.launch.profile import Profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
+from mapush.launch.squeue import in_queue
 
 _END_SECONDS = 10.0
 _ARRAY = "array"  # stands for the experiments of an array that has several
@@ -67,6 +69,11 @@ class Submission:
         names = {member.exp for member in self.members}
         return names.pop() if len(names) == 1 else _ARRAY
 
+    @property
+    def code(self) -> Tuple[Path, List[Path]]:
+        """Where copies of the code are kept, and the tasks that belong to this one."""
+        return submissions(self.root) / "code", [member.task for member in self.members]
+
 
 def send(submission: Submission) -> List[JobFolder]:
     """Send the jobs off.
@@ -85,17 +92,18 @@ def send(submission: Submission) -> List[JobFolder]:
         _refuse_living(submission.job)
     elif not submission.again:
         _refuse_twins(submission)
-    tasks = [member.task for member in submission.members]
-    code = snapshot.take(submissions(submission.root) / "code", tasks)
+    code = snapshot.take(*submission.code)
     with _folders(submission) as places:
         requests = _requests(submission, places, code, after)
+        if submission.cluster != SLURM and len(places) > 1:
+            slots = local.make_slots(places[0].place, submission.at_once)
+            requests = [each.model_copy(update={"slots": slots}) for each in requests]
+        for place, request in zip(places, requests):
+            place.open(request)
         if submission.cluster == SLURM:
             sbatch.submit(places, requests, submission.at_once)
         else:
-            if len(places) > 1:
-                slots = local.make_slots(places[0].place, submission.at_once)
-                requests = [each.model_copy(update={"slots": slots}) for each in requests]
-            local.submit(places, requests)
+            local.submit(places, requests[0].code)
     return places
 
 
@@ -109,27 +117,19 @@ def is_there(path: Path) -> bool:
 def rehearse(submission: Submission) -> str:
     """What `send` would hand to sbatch, or run on this machine; nothing is written."""
     after = _predecessors(submission)
-    tasks = [member.task for member in submission.members]
-    code = snapshot.place(submissions(submission.root) / "code", tasks)
-    name = next(job_names(datetime.now(), submission.name))
-    count = len(submission.members)
-    names = [name] if count == 1 else [f"{name}_{index}" for index in range(count)]
-    parent = submissions(submission.root)
+    code = snapshot.place(*submission.code)
+    count, parent = len(submission.members), submissions(submission.root)
+    names = next(job_names(datetime.now(), submission.name, count))[-count:]
     places = [submission.job or JobFolder(parent / each) for each in names]
     requests = _requests(submission, places, code, after)
-    script = ""
+    lines: List[str] = []
     if submission.cluster == SLURM:
-        script = sbatch.batch_script(places, requests, submission.at_once) + "\n\n"
-    lines = [f"# {place.path}" for place in places]
-    commands = ["\n".join(_shown(request)) for request in requests]
-    return script + "\n".join(f"{head}\n{text}" for head, text in zip(lines, commands)) + "\n"
-
-
-def _shown(request: JobRequest) -> List[str]:
-    """What a job runs on its node, as lines for a shell."""
-    lines = [f"module load {shlex.quote(each)}" for each in request.profile.modules]
-    words = trainer.command(request.model_dump())
-    return [*lines, *request.profile.setup, shlex.join(words[words.index("mapush") + 1 :])]
+        lines += [sbatch.batch_script(places, requests, submission.at_once), ""]
+    for place, request in zip(places, requests):
+        lines += [f"# {place.path}", *trainer.set_up(request.profile.model_dump())]
+        words = trainer.command(request.model_dump())
+        lines.append(shlex.join(words[words.index("mapush") + 1 :]))
+    return "\n".join(lines) + "\n"
 
 
 def _requests(
@@ -221,7 +221,7 @@ def _refuse_twins(submission: Submission) -> None:
                 twins.append((place, request.exp))
     waiting = [place.slurm_id() for place, _ in twins if place.slurm_id()]
     try:
-        there = set(squeue.living(waiting)) if waiting else set()
+        there = in_queue() if waiting else {}
     except slurm.SlurmError as error:
         raise MapushError(f"{error}; without an answer a job might be sent twice") from None
     for place, exp in twins:
@@ -247,8 +247,6 @@ def _folders(submission: Submission) -> Iterator[List[JobFolder]]:
     except MaybeQueued:
         raise
     except Exception:
-        for place in places:
-            place.remove()
-        if len(places) > 1:
-            JobFolder(sbatch.group_folder(places)).remove()
+        for path in (*(place.place for place in places), sbatch.group_folder(places)):
+            shutil.rmtree(path, ignore_errors=True)
         raise

@@ -40,9 +40,8 @@ def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
         StorageError: If the copy cannot be written.
     """
     files = _files(tasks)
-    name = _digest(files)
-    copy = _described(parent, name)
-    target = parent / name
+    copy = _described(parent, files)
+    name, target = copy.hash, Path(copy.path)
     make_directory(parent)
     with storage_errors(target):
         if _is_whole(target, name):
@@ -71,15 +70,12 @@ def take(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
 
 def place(parent: Path, tasks: Iterable[Path]) -> CodeCopy:
     """What `take` would return; nothing is written."""
-    name = _digest(_files(tasks))
-    return _described(parent, name)
+    return _described(parent, _files(tasks))
 
 
-def _described(parent: Path, name: str) -> CodeCopy:
-    facts = code_facts(PROJECT / "mapush")
-    return CodeCopy(
-        path=str(parent / name), commit=facts["commit"], changed=facts["changed"], hash=name
-    )
+def _described(parent: Path, files: Dict[str, Path]) -> CodeCopy:
+    name = _digest(files)
+    return CodeCopy(**{**code_facts(PROJECT / "mapush"), "path": str(parent / name), "hash": name})
 
 
 def _is_whole(target: Path, name: str) -> bool:

@@ -11,7 +11,8 @@ from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE
 from mapush.files import storage_errors
 from mapush.launch.jobs import JobFolder, submissions
 from mapush.launch.node import slurm
-from mapush.launch.squeue import Entry, in_queue
+from mapush.launch.node.slurm import Job
+from mapush.launch.squeue import in_queue
 from mapush.runs import record
 from mapush.runs.directory import RunDirectory
 from mapush.runs.lease import trainer_of
@@ -42,7 +43,7 @@ class Queue:
     """SLURM's queue, asked once and only if somebody wants to know."""
 
     def __init__(self) -> None:
-        self._entries: Optional[Dict[str, Entry]] = None
+        self._entries: Optional[Dict[str, Job]] = None
         self.error = ""
         """Why SLURM does not tell; empty while it does or nobody has asked."""
 

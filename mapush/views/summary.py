@@ -91,7 +91,7 @@ def summarize_job(job: JobFolder, queue: Queue) -> Optional[Summary]:
     if had_run and status in OVER:
         return None
     request = job.asked()
-    seed = request.option("--seed")
+    seed = request.seed
     return Summary(
         run=None,
         experiment=plain(request.exp),

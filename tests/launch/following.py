@@ -9,6 +9,7 @@ from typing import Any, List
 import pytest
 
 from mapush.launch.jobs import JobFolder, submissions
+from mapush.launch.node.folder import SLURM_ID
 from mapush.launch.profile import load_profile
 from mapush.launch.request import LOCAL, SLURM, CodeCopy, JobRequest
 
@@ -104,7 +105,7 @@ def sent_job(
         )
     )
     if slurm_id:
-        place.write_slurm_id(slurm_id)
+        place.write(SLURM_ID, slurm_id)
     return place
 
 

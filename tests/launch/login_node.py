@@ -80,7 +80,7 @@ class LoginNode:
 
     def runs(self, *slurm_ids: str) -> None:
         """These jobs are queued or running; of all others SLURM has seen the end."""
-        self._write("living", "".join(f"{each}\n" for each in slurm_ids))
+        self._write("living", "".join(f"{each}|RUNNING|N/A|None\n" for each in slurm_ids))
 
     def calls(self, beginning: str = "") -> List[str]:
         """The commands as they were called, of those with this beginning."""

@@ -12,8 +12,9 @@ from login_node import ACCEPTED, ID, LoginNode
 from made_jobs import fill, tiny_disk
 
 from mapush.errors import MapushError, RequestError, StorageError
-from mapush.launch import jobs, sbatch
+from mapush.launch import sbatch
 from mapush.launch.jobs import JobFolder, MaybeQueued, known_jobs
+from mapush.launch.node.folder import SLURM_ID
 from mapush.submit import main as submit
 
 SEND = ["--exp", "cuboid", "--cluster", "slurm"]
@@ -165,10 +166,14 @@ def test_where_nobody_knows_the_folder_stays_and_the_user_is_told(
 def test_a_number_that_cannot_be_written_down_leaves_the_folder_to_the_job(
     login: LoginNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(place: JobFolder, slurm_id: str) -> None:
-        raise StorageError(f"{place.place}: the disk is full")
+    write = JobFolder.write
 
-    monkeypatch.setattr(jobs.JobFolder, "write_slurm_id", fail)
+    def fail(place: JobFolder, name: str, text: str) -> None:
+        if name == SLURM_ID:
+            raise StorageError(f"{place.place}: the disk is full")
+        write(place, name, text)
+
+    monkeypatch.setattr(JobFolder, "write", fail)
     message = refusal(MaybeQueued)
     assert f"SLURM job {ID}: is queued, but" in message
     assert "the disk is full" in message

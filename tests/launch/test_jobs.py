@@ -16,7 +16,7 @@ from made_jobs import JOB, make_job, make_request, tiny_disk
 from mapush.errors import RequestError, StorageError
 from mapush.launch.jobs import JobFolder, find_job, known_jobs, submissions, take_folders
 from mapush.launch.node.folder import OUTCOME, REQUEST, SLURM_ID, Outcome
-from mapush.launch.request import JobRequest, read_request, write_request
+from mapush.launch.request import JobRequest
 
 START = datetime(2026, 11, 23, 18, 12, 45)
 
@@ -47,7 +47,7 @@ def test_a_request_with_a_field_that_there_is_not_is_named(tmp_path: Path) -> No
 
 def test_a_request_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"job\.json: cannot be read \(.*No such file"):
-        read_request(tmp_path)
+        JobFolder(tmp_path).asked()
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_a_damaged_outcome_is_none(text: str, tmp_path: Path) -> None:
 def test_request_and_outcome_survive_their_files_to_the_letter(tmp_path: Path) -> None:
     arguments = ("--a", 'it\'s "$HOME" \\ %j é\n', "", "--seed=7")
     request = make_request(tmp_path, "exit 0", *arguments, gpus=1, binds=("/a b",), devices="0,1")
-    write_request(tmp_path, request)
-    assert read_request(tmp_path) == request
     place = make_job(tmp_path)
+    place.open(request)
+    assert place.asked() == request
     for outcome in (Outcome(0, "é"), Outcome(75, "cancelled", 'x "y"\n', True)):
         place.write_outcome(outcome)
         assert place.outcome() == outcome
@@ -87,7 +87,7 @@ def test_a_request_is_told_from_others_by_its_seed(
     arguments: List[str], seed: str, label: str, tmp_path: Path
 ) -> None:
     request: JobRequest = make_request(tmp_path, "exit 0", *arguments)
-    assert (request.option("--seed"), request.label) == (seed, label)
+    assert (request.seed, request.label) == (seed, label)
 
 
 @pytest.mark.parametrize("text", ["", "12; rm", "12_", "_1", "x", "12_3_4", "-1", "é"])
@@ -95,7 +95,7 @@ def test_slurm_ids_that_are_none_are_not_believed(text: str, tmp_path: Path) -> 
     place = make_job(tmp_path)
     (place.place / SLURM_ID).write_text(text, encoding="utf-8")
     assert place.slurm_id() == ""
-    place.write_slurm_id("12_3")
+    place.write(SLURM_ID, "12_3")
     assert place.slurm_id() == "12_3"
 
 
@@ -103,7 +103,7 @@ def test_a_job_that_is_opened_again_forgets_its_end_and_counts_anew(tmp_path: Pa
     place = make_job(tmp_path)
     place.note("start", node="n1")
     place.note("end", code=1, step=7)
-    place.write_slurm_id("12")
+    place.write(SLURM_ID, "12")
     place.write_outcome(Outcome(1, "it failed"))
     place.output.write_text("said", encoding="utf-8")
     place.open(place.asked())
@@ -178,7 +178,7 @@ def test_a_job_is_found_by_its_name_or_by_slurms_number_the_last_that_had_it(
 ) -> None:
     old, new = (make_job(tmp_path, job_id=name) for name in (JOB, "11-23-19-00-00_cuboid"))
     for number, place in enumerate((old, new)):
-        place.write_slurm_id("12")  # numbers come round again
+        place.write(SLURM_ID, "12")  # numbers come round again
         os.utime(place.place / REQUEST, (1000 + number, 1000 + number))
     assert find_job(tmp_path, JOB).job_id == JOB
     assert find_job(tmp_path, "12").job_id == new.job_id

@@ -29,7 +29,7 @@ PROGRAM = """
 import sys
 from mapush.errors import exit_with
 from mapush.launch import local
-local._VANISHED_SECONDS, local._LOOK_SECONDS = 0.3, 0.05
+local.STARTING_SECONDS, local._LOOK_SECONDS = 0.3, 0.05
 exit_with(lambda: local.run_job(sys.argv[1]) or 0)
 """
 

@@ -179,5 +179,6 @@ def test_values_of_an_earlier_job_are_below_the_files_and_the_options(
 def test_what_a_job_of_sbatch_alone_has_asked_for_is_read_from_slurm(
     fields: Dict[str, str], expected: Dict[str, Any]
 ) -> None:
-    assert of_running_job(fields) == expected
-    load_profile(None, {}, of_running_job(fields))
+    asked, _ = of_running_job(fields)
+    assert asked == expected
+    load_profile(None, {}, asked)

@@ -13,7 +13,9 @@ from made_commands import put, says
 from recorded_slurm import V20_11, V22_05, V24_05
 
 from mapush.launch import squeue
+from mapush.launch.jobs import JobFolder
 from mapush.launch.node import slurm
+from mapush.launch.node.folder import SLURM_ID
 from mapush.launch.node.slurm import GONE, NoCommand, SlurmError
 from mapush.launch.squeue import in_queue
 
@@ -56,43 +58,49 @@ def test_a_banner_that_is_no_text_hides_nothing(commands: Path) -> None:
     assert slurm.job("635") == plain
 
 
-CLUSTER = "CLUSTER: x\n8\n9_1\n\nCLUSTER: y\n10\n"
+def queue(*slurm_ids: str) -> str:
+    return "".join(f"{each}|RUNNING|2026-03-22T22:20:55|None\n" for each in slurm_ids)
 
 
 def test_living_jobs_are_told_apart_past_clusters_and_banners(commands: Path) -> None:
-    says(commands, "squeue", BEFORE + CLUSTER + AFTER)
-    assert squeue.living(["7", "8", "9", "9_1", "9_2", "10", "1"]) == ["8", "9_1", "10"]
+    clusters = f"CLUSTER: x\n{queue('8', '9_1')}\nCLUSTER: y\n{queue('10')}"
+    says(commands, "squeue", BEFORE + clusters + AFTER)
+    assert list(in_queue()) == ["8", "9_1", "10"]
 
 
 @pytest.mark.parametrize(
     ("answer", "asked", "expected"),
     [
         ("", ["8"], []),
-        ("8\n", ["8", "9"], ["8"]),
-        ("18\n80\n", ["8"], []),
-        ("8_1\n8_3\n", ["8_0", "8_1", "8_3", "8"], ["8_1", "8_3"]),
-        ("8\n8\n", ["8"], ["8"]),
-        ("  8  \n", ["8"], ["8"]),
+        (queue("8"), ["8", "9"], ["8"]),
+        (queue("18", "80"), ["8"], []),
+        (queue("8_1", "8_3"), ["8_0", "8_1", "8_3", "8"], ["8_1", "8_3"]),
+        (queue("8", "8"), ["8"], ["8"]),
+        (f"  {queue('8').strip()}  \n", ["8"], ["8"]),
     ],
 )
 def test_a_job_lives_if_squeue_lists_just_it(
-    answer: str, asked: List[str], expected: List[str], commands: Path
+    answer: str, asked: List[str], expected: List[str], commands: Path, tmp_path: Path
 ) -> None:
     says(commands, "squeue", answer)
-    assert squeue.living(asked) == expected
+    place = JobFolder(tmp_path)
+    for slurm_id in asked:
+        place.write(SLURM_ID, slurm_id)
+        assert place.is_living() == (slurm_id in expected)
 
 
-def test_about_no_jobs_nothing_is_asked(commands: Path) -> None:
-    assert squeue.living([]) == []  # there is no squeue
+@pytest.mark.usefixtures("commands")
+def test_about_a_job_that_slurm_does_not_run_nothing_is_asked(tmp_path: Path) -> None:
+    assert not JobFolder(tmp_path).is_living()  # there is no squeue
 
 
 def test_the_queue_and_the_script_of_a_job_are_read_past_clusters(commands: Path) -> None:
     says(commands, "squeue", "CLUSTER: x\n8|RUNNING|2026-03-22T22:20:55|None\nCLUSTER: y\n")
     assert list(in_queue()) == ["8"]
     says(commands, "squeue", "be | nice\nCLUSTER: x\n7|/s/ab/x.sh\n8|/s/a/x.sh\n9|/s/a/y.sh\n")
-    assert squeue.find_by_script("/s/a") == "8"
-    assert squeue.find_by_script("/s/a/", ["8"]) == "9"
-    assert squeue.find_by_script("/s/a", ["8", "9"]) is None
+    assert squeue.find_by_script("/s/a") == ["8", "9"]
+    assert squeue.find_by_script("/s/a/") == ["8", "9"]
+    assert squeue.find_by_script("/s/b") == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +114,6 @@ def test_an_error_is_an_error_also_where_a_wrapper_loses_the_exit_code(
         said = {stream: f"site: be nice\n{SILENT}\n"}
         says(commands, name, said.get("out", ""), said.get("err", "be nice\n"), code)
     for ask in (
-        lambda: squeue.living(["8"]),
         lambda: in_queue(),
         lambda: squeue.find_by_script("/s"),
         lambda: slurm.job("8"),

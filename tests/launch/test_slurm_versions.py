@@ -14,7 +14,7 @@ from made_commands import put, says
 from mapush.errors import MapushError
 from mapush.launch.node import slurm
 from mapush.launch.node.slurm import GONE, Job
-from mapush.launch.profile import gpus_of_running_job, of_running_job
+from mapush.launch.profile import of_running_job
 
 
 @pytest.fixture(name="commands")
@@ -252,10 +252,9 @@ def test_what_a_job_has_asked_for_is_read_alike_from_every_version(
     asked: str, answer: str, profile: Dict[str, Any], gpus: Optional[int], commands: Path
 ) -> None:
     fields = ask(commands, asked, answer).fields
-    if of_running_job(fields).get("time") == "Partition_Limit":
+    if of_running_job(fields)[0].get("time") == "Partition_Limit":
         fields["TimeLimit"] = "UNLIMITED"
-    assert of_running_job(fields) == profile
-    assert gpus_of_running_job(fields) == gpus
+    assert of_running_job(fields) == (profile, gpus)
 
 
 def test_an_array_whose_own_number_is_forgotten_is_known_by_a_member_that_lives(

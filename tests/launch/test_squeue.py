@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from following import SILENT, MadeUpSlurm, queued
 
-from mapush.launch.node.slurm import SlurmError
-from mapush.launch.squeue import Entry, in_queue
+from mapush.launch.node.slurm import Job, SlurmError
+from mapush.launch.squeue import in_queue
 
 MOMENT = 2_111_085_829.0  # 2036-11-23T20:43:49 UTC
 HERE = f"{datetime.fromtimestamp(MOMENT):%m-%d %H:%M}"
@@ -27,9 +27,9 @@ def test_the_queue_is_read_job_by_job_past_what_a_site_s_wrapper_says(cluster: M
         queued("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", slurm_id="9_1"),
     )
     assert in_queue() == {
-        "8": Entry("RUNNING", "", MOMENT),
-        "9_0": Entry("PENDING", "Dependency", None),
-        "9_1": Entry("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", MOMENT),
+        "8": Job("8", "RUNNING", "", MOMENT),
+        "9_0": Job("9_0", "PENDING", "Dependency", None),
+        "9_1": Job("9_1", "PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", MOMENT),
     }
 
 
@@ -40,14 +40,14 @@ def test_a_silent_slurm_is_an_error_that_says_so(cluster: MadeUpSlurm) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "text"),
+    ("job", "text"),
     [
-        (Entry("RUNNING", "", MOMENT), "running"),
-        (Entry("PENDING", "", None), "queued"),
-        (Entry("PENDING", "Priority", None), "queued (Priority)"),
-        (Entry("PENDING", "", MOMENT), f"queued (to start about {HERE})"),
-        (Entry("PENDING", "Resources", MOMENT), f"queued (Resources, to start about {HERE})"),
+        (Job("8", "RUNNING", "", MOMENT), "running"),
+        (Job("8", "PENDING", "", None), "queued"),
+        (Job("8", "PENDING", "Priority", None), "queued (Priority)"),
+        (Job("8", "PENDING", "", MOMENT), f"queued (to start about {HERE})"),
+        (Job("8", "PENDING", "Resources", MOMENT), f"queued (Resources, to start about {HERE})"),
     ],
 )
-def test_a_state_is_told_in_half_a_line(entry: Entry, text: str) -> None:
-    assert entry.text() == text
+def test_a_state_is_told_in_half_a_line(job: Job, text: str) -> None:
+    assert job.text() == text

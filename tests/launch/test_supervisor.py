@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -477,7 +478,7 @@ def test_a_member_of_an_array_is_known_by_its_own_number_only(node: FakeNode, ro
 
 def test_a_folder_that_the_node_does_not_see_is_named(node: FakeNode, root: Path) -> None:
     place = submitted(root)
-    place.remove()
+    shutil.rmtree(place.path)
     done = supervise(node, place)
     assert done.returncode == 2
     assert f"mapush: {place.path}: cannot be read on" in done.stdout

@@ -13,7 +13,7 @@ from recorded_slurm import V22_05, V24_05
 
 from mapush.errors import MapushError, OwnershipError, RequestError
 from mapush.launch.jobs import JobFolder, known_jobs
-from mapush.launch.node.folder import Outcome
+from mapush.launch.node.folder import SLURM_ID, Outcome
 from mapush.submit import main as submit
 
 SEND = ["--exp", "cuboid", "--cluster", "slurm"]
@@ -213,5 +213,5 @@ def test_a_number_of_slurms_that_is_none_is_not_believed(login: LoginNode) -> No
         # And nothing like it is handed to SLURM.
         assert "there is none in" in refusal(RequestError, f"--job-id={text or 'x'}")
     assert login.calls()[before:] == []
-    place.write_slurm_id("12_3")
+    place.write(SLURM_ID, "12_3")
     assert place.slurm_id() == "12_3"

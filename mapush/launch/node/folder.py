@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mapush.launch.node.verdict import Attempt
 
@@ -58,7 +58,8 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = str(path)
-        self.name = os.path.basename(self.path)
+        self.job_id = os.path.basename(self.path)
+        """By it the job's trainers find their run."""
 
     def file(self, name: str) -> str:
         """The path of one of its files."""
@@ -71,7 +72,17 @@ class Folder:
             OSError: It cannot be read.
             ValueError: It is damaged.
         """
-        found = json.loads(self._read_patiently(REQUEST))
+        text = ""
+        for look in range(_LOOKS):
+            try:
+                with open(self.file(REQUEST), encoding="utf-8") as file:
+                    text = file.read()
+                break
+            except OSError:  # a network file system may show a new folder late, or err for a moment
+                if look + 1 == _LOOKS:
+                    raise
+                time.sleep(_PAUSE)
+        found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError(f"is a {type(found).__name__}, not fields with values")
         return found
@@ -82,17 +93,21 @@ class Folder:
         Raises:
             OSError: The storage does not tell.
         """
-        starts, node = 0, ""
+        starts, node, data = 0, "", b""
         ended: List[Attempt] = []
-        for line in self._lines():
-            event = line.get("event")
-            if event == "submit":
-                ended = []
-            elif event == "start":
-                starts += 1
-                node = str(line.get("node", ""))[:100]
-            elif event == "end":
-                ended.append(Attempt(_whole(line.get("code")), _whole(line.get("step"))))
+        with contextlib.suppress(FileNotFoundError), open(self.file(ATTEMPTS), "rb") as file:
+            data = file.read()
+        for line in data.decode("utf-8", "replace").splitlines():
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
+                found = json.loads(line)
+                event = found.get("event")
+                if event == "submit":
+                    ended = []
+                elif event == "start":
+                    starts += 1
+                    node = str(found.get("node", ""))[:100]
+                elif event == "end":
+                    ended.append(Attempt(_whole(found.get("code")), _whole(found.get("step"))))
         return Ledger(starts, ended, node)
 
     def note(self, event: str, **facts: Any) -> None:
@@ -154,27 +169,6 @@ class Folder:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("mapush: ")]
         return (said or lines or [""])[-1].replace("mapush: ", "", 1)
-
-    def _read_patiently(self, name: str) -> str:
-        """A file's text; a network file system may show a new folder late, or err for a moment."""
-        for _ in range(_LOOKS - 1):
-            with contextlib.suppress(OSError), open(self.file(name), encoding="utf-8") as file:
-                return file.read()
-            time.sleep(_PAUSE)
-        with open(self.file(name), encoding="utf-8") as file:
-            return file.read()
-
-    def _lines(self) -> Iterator[Dict[str, Any]]:
-        try:
-            with open(self.file(ATTEMPTS), "rb") as file:
-                text = file.read().decode("utf-8", "replace")
-        except FileNotFoundError:
-            return
-        for line in text.splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                found = json.loads(line)
-                if isinstance(found, dict):
-                    yield found
 
 
 def replace(path: str, data: bytes) -> None:

@@ -84,7 +84,7 @@ def _results_of(root: str, folder: Folder) -> Optional[str]:
         return os.path.realpath(link)
     # A full disk may have kept the link from being made.
     wanted = re.compile(
-        rb"^  job_id: ['\"]?" + re.escape(os.fsencode(folder.name)) + rb"['\"]?$", re.M
+        rb"^  job_id: ['\"]?" + re.escape(os.fsencode(folder.job_id)) + rb"['\"]?$", re.M
     )
     found: List[Tuple[float, str]] = []
     parent = os.path.join(root, "results")

@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from mapush.launch.node import slurm
-from mapush.launch.node.signals import STOPPING, Child, Signals
+from mapush.launch.node.log import say
+from mapush.launch.node.signals import STOPPING, Child, Signals, start
 from mapush.launch.node.verdict import signal_name
 
 OURS, REQUEUED, CANCELLED, SILENT = "ours", "requeued", "cancelled", "silent"
@@ -25,33 +26,31 @@ _QUICK_TRIES, _QUICK_PAUSE = 10, 0.2  # first: KILL may follow within seconds
 START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start.py")
 STEP = (sys.executable, "-I", "-S", "-B", START, "step")
 
-Say = Callable[[str], None]
-
 
 class Here:
     """No scheduler: the trainer is a child of the supervisor and is started again by it."""
 
     slurm_id = raw_id = ""
-    restarts = 0
+    restarts, may_requeue = 0, True
 
     def __init__(self, signals: Signals) -> None:
-        self._signals = signals
+        self.signals = signals
 
     def start(self, words: List[str], environment: Dict[str, str], directory: str) -> Child:
         """Start the trainer."""
-        return Child([*STEP, *words], environment, directory)
+        return start([*STEP, *words], environment, directory)
 
     def pass_on(self, number: int, child: Child) -> None:
         """A signal has come: to the trainer."""
-        child.send(number)
+        child.send_signal(number)
 
     def standing(self) -> str:
         """Whether somebody has asked for the job's end."""
-        return CANCELLED if set(self._signals.seen) & set(STOPPING) else OURS
+        return CANCELLED if set(self.signals.seen) & set(STOPPING) else OURS
 
     def again(self, wait: float) -> str:
         """Wait until the next start is due; how the job stands then."""
-        self._signals.sleep(wait, until=STOPPING)
+        self.signals.sleep(wait, until=STOPPING)
         return self.standing()
 
 
@@ -61,18 +60,17 @@ class Slurm:
     Args:
         environment: The job's, as the batch script found it.
         signals: Of this process.
-        say: Takes a line for the job's log.
     """
 
-    def __init__(self, environment: Mapping[str, str], signals: Signals, say: Say) -> None:
-        self._environment = environment
-        self._signals = signals
-        self._say = say
+    def __init__(self, environment: Mapping[str, str], signals: Signals) -> None:
+        self.environment = environment
+        self.signals = signals
         self._requeued = False
         self.raw_id = environment["SLURM_JOB_ID"]
         array, index = (environment.get("SLURM_ARRAY_" + name) for name in ("JOB_ID", "TASK_ID"))
         self.slurm_id = f"{array}_{index}" if array and index else self.raw_id
-        self.restarts = _count(environment.get("SLURM_RESTART_COUNT"))
+        restarts = environment.get("SLURM_RESTART_COUNT", "")
+        self.restarts = int(restarts) if restarts.isdigit() else 0
         self.nodes, self.may_requeue = 1, True
         self.asked: Mapping[str, str] = {}
         self._is_known = False
@@ -102,10 +100,10 @@ class Slurm:
             raise slurm.NoCommand("srun: not found in PATH ({})".format(environment.get("PATH")))
         options = ["--jobid=" + self.raw_id, "--nodes=1", "--ntasks=1", "--export=ALL"]
         options += ["--kill-on-bad-exit=1"]
-        cpus = self._environment.get("SLURM_CPUS_ON_NODE", "")
+        cpus = self.environment.get("SLURM_CPUS_ON_NODE", "")
         if cpus.isdigit():
             options.append("--cpus-per-task=" + cpus)
-        return Child([srun, *options, *STEP, *words], slurm.clean(environment), directory)
+        return start([srun, *options, *STEP, *words], slurm.clean(environment), directory)
 
     def pass_on(self, number: int, child: Child) -> None:
         """A signal has come to the batch script alone, or SLURM ends the job.
@@ -115,16 +113,14 @@ class Slurm:
         """
         try:
             found = self._ask(1)
-        except slurm.SlurmError:
-            child.send(number)
-            return
-        if found.state == "RUNNING":
-            try:
+            if found.state == "RUNNING":
                 self._call("scancel", "--signal=" + signal_name(number)[3:], found.id)
-            except slurm.SlurmError:
-                child.send(number)
-        elif signal_name(number) == "SIGTERM" and self._judge(found) == OURS and self.may_requeue:
-            self._requeue(0.0, tries=1)
+                return
+        except slurm.SlurmError:
+            child.send_signal(number)
+            return
+        if number == signal.SIGTERM and self._judge(found) == OURS and self.may_requeue:
+            self.again(0.0, tries=1)
 
     def standing(self) -> str:
         """Whether the job is to be requeued, has been, or was ended by somebody."""
@@ -133,44 +129,41 @@ class Slurm:
         try:
             return self._judge(self._ask(_TRIES))
         except slurm.SlurmError as error:
-            self._say(str(error))
+            say(str(error))
             return SILENT
 
-    def again(self, wait: float) -> str:
+    def again(self, wait: float, tries: int = _TRIES) -> str:
         """Requeue the job, for a start so many seconds later.
 
         Returns:
             `REQUEUED`; `OURS` if the trainer is to be started again in place, since this node
             cannot requeue; `CANCELLED`; or `SILENT` if SLURM has not done it in 15 minutes.
         """
-        return self._requeue(wait, _TRIES)
-
-    def _requeue(self, wait: float, tries: int) -> str:
         for tried in range(tries):
             try:
                 found = self._ask(1)
                 standing = REQUEUED if self._requeued else self._judge(found)
                 if standing != OURS:
                     by = {REQUEUED: "requeued by SLURM", CANCELLED: "cancelled, so not requeued"}
-                    self._say(by[standing])
+                    say(by[standing])
                     return standing
                 self._call("scontrol", "requeue", found.id, seconds=60.0)
             except slurm.NoCommand as error:
-                self._say(str(error))
-                if signal.SIGTERM in self._signals.seen:
+                say(str(error))
+                if signal.SIGTERM in self.signals.seen:
                     return SILENT  # SLURM ends the job; why cannot be asked
-                self._say("the trainer is started again in place")
-                self._signals.sleep(wait)
+                say("the trainer is started again in place")
+                self.signals.sleep(wait)
                 return OURS
             except slurm.SlurmError as error:
                 # A job that ends here stays ended. If SLURM is about to preempt it, SLURM requeues
                 # it by itself as long as the job stays.
-                self._say(f"{error}; trying again")
+                say(f"{error}; trying again")
                 if tried + 1 < tries:
-                    self._signals.sleep(_PAUSE)
+                    self.signals.sleep(_PAUSE)
                 continue
             self._requeued = True
-            self._say("requeued")
+            say("requeued")
             if wait:
                 # SLURM takes a time only once the job is requeued, and before it waits by itself.
                 begin = f"StartTime=now+{wait:.0f}"
@@ -197,11 +190,15 @@ class Slurm:
         while True:
             tried += 1
             try:
-                found = slurm.job(self.raw_id, self._environment)
+                found = slurm.job(self.raw_id, self.environment)
                 if found.state == slurm.GONE:
                     raise slurm.SlurmError(f"SLURM does not know job {self.raw_id}")
                 if not self._is_known and found.state == "RUNNING":
-                    self._learn(found)
+                    # SLURM is believed instead of the environment.
+                    self._is_known = True
+                    self.slurm_id, self.restarts = found.id, found.restarts
+                    self.nodes, self.may_requeue = found.node_count, found.may_requeue
+                    self.asked = found.fields
                 return found
             except slurm.NoCommand:
                 raise  # it will not come by waiting
@@ -209,19 +206,8 @@ class Slurm:
                 if tried >= tries:
                     raise
                 if tried >= _QUICK_TRIES:
-                    self._say(f"{error}; asking again")
-            self._signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
-
-    def _learn(self, found: slurm.Job) -> None:
-        """Believe SLURM instead of the environment."""
-        self._is_known = True
-        self.slurm_id, self.restarts = found.id, found.restarts
-        self.nodes, self.may_requeue = found.node_count, found.may_requeue
-        self.asked = found.fields
+                    say(f"{error}; asking again")
+            self.signals.sleep(_QUICK_PAUSE if tried < _QUICK_TRIES else _PAUSE)
 
     def _call(self, command: str, *arguments: str, **options: Any) -> None:
-        slurm.call(command, *arguments, environment=self._environment, **options)
-
-
-def _count(text: Optional[str]) -> int:
-    return int(text) if text and text.isdigit() else 0
+        slurm.call(command, *arguments, environment=self.environment, **options)

@@ -6,11 +6,12 @@ import select
 import signal
 import subprocess
 import time
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Sequence
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """Ask a job that no scheduler runs to end. The user signals are what schedulers send before they
 take a machine away, and such a job still has it: its trainer starts again."""
+Child = subprocess.Popen
 RELAYED = (*STOPPING, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -50,35 +51,19 @@ class Signals:
             self.collect(deadline - time.monotonic())
 
 
-class Child:
-    """A command that is waited for together with signals.
+def start(words: List[str], environment: Dict[str, str], directory: str) -> Child:
+    """Start a command.
 
-    Args:
-        words: The command.
-        environment: Its environment.
-        directory: Where it runs.
+    Raises:
+        OSError: There is no such command or directory.
     """
-
-    def __init__(self, words: List[str], environment: Dict[str, str], directory: str) -> None:
-        self._process = subprocess.Popen(
-            words, env=environment, cwd=directory, stdin=subprocess.DEVNULL
-        )
-
-    @property
-    def code(self) -> Optional[int]:
-        """Its exit code, negative for the signal that killed it; None while it runs."""
-        return self._process.poll()
-
-    def send(self, number: int) -> None:
-        """Signal it, unless it has ended."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+    return subprocess.Popen(words, env=environment, cwd=directory, stdin=subprocess.DEVNULL)
 
 
 def end_of(child: Child, signals: Signals, pass_on: Callable[[int, Child], None]) -> int:
-    """Wait for a child's end, passing signals on meanwhile; its exit code."""
+    """Wait for a child's end, passing signals on meanwhile; its exit code as `Popen` gives it."""
     while True:
-        code = child.code
+        code = child.poll()
         if code is not None:
             return code
         for number in signals.take():

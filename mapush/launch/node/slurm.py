@@ -56,12 +56,6 @@ GONE = "GONE"
 _FAILED = re.compile(r"^slurm_load_\w+ error: ", re.MULTILINE)
 
 
-class _Answer(NamedTuple):
-    code: Optional[int]
-    out: str
-    err: str
-
-
 class SlurmError(MapushError):
     """SLURM has not done what it was asked; the text is one line that says why."""
 
@@ -77,23 +71,40 @@ class Job(NamedTuple):
     """As `squeue` shows it: `ID`, or `ID_INDEX` in an array."""
     state: str
     """Such as PENDING, RUNNING or COMPLETED; `GONE` if SLURM does not know it any more."""
-    reason: str
-    restarts: int
-    may_requeue: bool
-    nodes: str
-    node_count: int
-    start: Optional[float]
-    end: Optional[float]
-    limit: Optional[float]
+    reason: str = ""
+    """Why it is pending, or how it ended; empty without one."""
+    start: Optional[float] = None
+    """When it started or is to start."""
+    restarts: int = 0
+    may_requeue: bool = True
+    nodes: str = ""
+    node_count: int = 1
+    end: Optional[float] = None
+    limit: Optional[float] = None
     """Time limit in seconds; None without one."""
-    preempted: Optional[float]
-    fields: Dict[str, str]
+    preempted: Optional[float] = None
+    fields: Mapping[str, str] = {}
     """What else `scontrol show job` says, by its names."""
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended and SLURM will not start it again."""
         return self.state in _OVER or self.state == GONE
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it waits, for its first start or the next one."""
+        return self.state == "PENDING"
+
+    def text(self) -> str:
+        """The state for people, in half a line."""
+        if not self.is_pending:
+            return self.state.lower()
+        why = [self.reason] if self.reason else []
+        if self.start is not None:
+            begin = time.strftime("%m-%d %H:%M", time.localtime(self.start))
+            why.append("to start about " + begin)
+        return "queued ({})".format(", ".join(why)) if why else "queued"
 
 
 def is_foreign(name: str) -> bool:
@@ -141,15 +152,17 @@ def call(
     # One time zone and one language, whatever the user has.
     own = dict(clean(given), LC_ALL="C", TZ="UTC")
     libraries = own.pop("LD_LIBRARY_PATH", None)
-    answer = _run([program, *arguments], own, seconds)
-    if answer.code == 127 and libraries is not None:
-        answer = _run([program, *arguments], dict(own, LD_LIBRARY_PATH=libraries), seconds)
-    if answer.code is None:
-        raise SlurmError(f"{command}: no answer in {seconds:.0f} s")
+    words = [program, *arguments]
+    try:
+        code, out, err = _run(words, own, seconds)
+        if code == 127 and libraries is not None:
+            code, out, err = _run(words, dict(own, LD_LIBRARY_PATH=libraries), seconds)
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command}: no answer in {seconds:.0f} s") from None
     # A site's wrapper may lose the exit code, and then a job would seem to have left the queue.
-    if answer.code or _FAILED.search(answer.err) or _FAILED.search(answer.out):
-        raise SlurmError("{}: {}".format(command, complaint(answer.err + "\n" + answer.out)))
-    return answer.out
+    if code or _FAILED.search(err) or _FAILED.search(out):
+        raise SlurmError("{}: {}".format(command, complaint(err + "\n" + out)))
+    return out
 
 
 def complaint(text: str) -> str:
@@ -173,7 +186,7 @@ def job(slurm_id: str, environment: Optional[Mapping[str, str]] = None) -> Job:
         answer = call("scontrol", "show", "job", slurm_id, seconds=20.0, environment=environment)
     except SlurmError as error:
         if _UNKNOWN_JOB.search(str(error)):
-            return Job(slurm_id, GONE, "", 0, False, "", 1, None, None, None, None, {})
+            return Job(slurm_id, GONE)
         raise
     found = _parsed(answer, slurm_id)
     if found is None:
@@ -226,12 +239,12 @@ def _job(slurm_id: str, fields: Dict[str, str]) -> Job:
     return Job(
         slurm_id,
         re.split(r"[+,]", fields["JobState"])[0],
-        _shown(fields.get("Reason", "")),
+        shown(fields.get("Reason", "")),
+        moment_of(fields.get("StartTime", "")),
         _count(fields.get("Restarts"), 0),
         fields.get("Requeue", "1") != "0",
-        _shown(fields.get("NodeList", "")),
+        shown(fields.get("NodeList", "")),
         _count(fields.get("NumNodes"), 1),
-        moment_of(fields.get("StartTime", "")),
         moment_of(fields.get("EndTime", "")),
         seconds_of(fields.get("TimeLimit", "")),
         moment_of(fields.get("PreemptTime", "")),
@@ -239,7 +252,8 @@ def _job(slurm_id: str, fields: Dict[str, str]) -> Job:
     )
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """What a field says; empty for what SLURM prints where it says nothing."""
     return "" if text in ("None", "(null)") else text
 
 
@@ -256,7 +270,7 @@ def moment_of(text: str) -> Optional[float]:
         return None
 
 
-def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answer:
+def _run(words: List[str], environment: Dict[str, str], seconds: float) -> Tuple[int, str, str]:
     process = subprocess.Popen(
         words,
         env=environment,
@@ -268,15 +282,12 @@ def _run(words: List[str], environment: Dict[str, str], seconds: float) -> _Answ
     )
     try:
         out, err = process.communicate(timeout=seconds)
-        code: Optional[int] = process.returncode
-    except subprocess.TimeoutExpired:
-        code, out, err = None, b"", b""
     finally:
         if process.poll() is None:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    return _Answer(code, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
 
 
 def _shield() -> None:

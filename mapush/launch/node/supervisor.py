@@ -6,12 +6,13 @@ trainer's exit code, on the run's files, and on what SLURM says where that matte
 
 import contextlib
 import os
+import shlex
 import socket
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from mapush.errors import EXIT_BAD_REQUEST, EXIT_COMPLETE, EXIT_FAILURE, EXIT_RUN_AGAIN
 from mapush.launch.node import slurm, trainer, verdict
-from mapush.launch.node.adoption import Refused, adopt
+from mapush.launch.node.adoption import adopt
 from mapush.launch.node.folder import REQUEST, Folder, Outcome
 from mapush.launch.node.log import say, speak_into
 from mapush.launch.node.run import Run
@@ -25,35 +26,27 @@ class Supervisor:
 
     Args:
         folder: The job's.
-        request: The content of its job.json.
         place: What starts the trainer.
-        signals: Of this process.
-        environment: The one that the job was submitted in; see `trainer.put_aside`.
+
+    Raises:
+        OSError: Its job.json cannot be read.
+        KeyError, TypeError, ValueError: It is damaged.
     """
 
-    def __init__(
-        self,
-        folder: Folder,
-        request: Mapping[str, Any],
-        place: Union[Here, Slurm],
-        signals: Signals,
-        environment: Mapping[str, str],
-    ) -> None:
+    def __init__(self, folder: Folder, place: Union[Here, Slurm]) -> None:
         self._folder = folder
-        self._request = request
+        self._request = folder.request()
         self._place = place
-        self._signals = signals
-        self._environment = environment
-        self._node = environment.get("SLURMD_NODENAME") or socket.gethostname()
+        self._node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
         self._ended: List[Attempt] = []
         with contextlib.suppress(OSError):
             self._ended = folder.ledger().ended
-        policy = request["profile"]
+        policy = self._request["profile"]
         self._policy = Policy(
             policy["max_failures"],
             policy["max_idle"],
             policy["failure_wait"],
-            policy["requeue"] and (place.may_requeue if isinstance(place, Slurm) else True),
+            policy["requeue"] and place.may_requeue,
         )
 
     def run(self) -> int:
@@ -61,7 +54,7 @@ class Supervisor:
         while True:
             begin, restart = self._note_start()
             code = self._train(restart)
-            outcome = self._settle(code, begin)
+            outcome = self._settle(code, begin, restart)
             if outcome is not None:
                 return outcome
 
@@ -69,11 +62,9 @@ class Supervisor:
         """Write the start down; the log's size and how often a trainer was started before."""
         begin, starts = self._folder.log_bytes(), 0
         self._folder.clear_outcome()
-        try:
+        with _tolerated("this start"):
             starts = self._folder.ledger().starts
             self._folder.note("start", node=self._node, slurm=self._place.slurm_id)
-        except OSError as error:
-            say(f"this start could not be written down: {error}")
         # A full disk may have kept some starts from being written down.
         restart = max(starts, self._place.restarts)
         job = f", SLURM job {self._place.slurm_id}, requeued {self._place.restarts} times"
@@ -83,29 +74,32 @@ class Supervisor:
 
     def _train(self, restart: int) -> int:
         """Run the trainer to its end; its exit code."""
-        own = trainer.variables(
-            self._request, self._folder.path, restart, self._place.slurm_id, self._place.raw_id
+        request, place = self._request, self._place
+        ids = place.slurm_id, place.raw_id
+        environment = trainer.environment(
+            trainer.put_aside(os.environ), request, self._folder.path, restart, *ids
         )
-        environment = dict(slurm.clean(trainer.without_own(self._environment)), **own)
-        words = trainer.command(self._request)
-        if isinstance(self._place, Here):
-            devices = self._request.get("devices") if self._request.get("gpus") else ""
+        if isinstance(place, Here):
+            devices = request.get("devices") if request.get("gpus") else ""
             environment.update({} if devices is None else {"CUDA_VISIBLE_DEVICES": devices})
         try:
-            child = self._place.start(words, environment, self._request["code"]["path"])
+            child = place.start(trainer.command(request), environment, request["code"]["path"])
         except (OSError, slurm.SlurmError) as error:
             say(f"mapush: the trainer cannot be started: {error}")
             return 126
-        return end_of(child, self._signals, self._place.pass_on)
+        return end_of(child, place.signals, place.pass_on)
 
-    def _settle(self, code: int, begin: int) -> Optional[int]:
+    def _settle(self, code: int, begin: int, restart: int) -> Optional[int]:
         """Judge the trainer's end and do what follows; None if it is to be started again here."""
         run = Run(self._request["root"], self._folder)
         if code == EXIT_COMPLETE and not run.is_complete:
             # srun says 0 where the node's slurmd was killed under it.
             code = EXIT_FAILURE
         attempt = Attempt(code, run.step)
-        found, if_cancelled = self._decide(attempt, False), self._decide(attempt, True)
+        self._ended.append(attempt)
+        found, if_cancelled = (
+            verdict.decide(self._ended, cancelled, self._policy) for cancelled in (False, True)
+        )
         # A verdict that does not depend on the scheduler does not wait for it.
         standing = OURS if found == if_cancelled else self._place.standing()
         if standing == REQUEUED:
@@ -115,14 +109,13 @@ class Supervisor:
         if standing == CANCELLED:
             found = if_cancelled
         said = self._folder.last_words(begin)
-        self._ended.append(attempt)
         try:
             self._folder.note("end", code=code, step=attempt.step)
         except OSError as error:
             # The next start will not know of this one, so it must not come at once.
             say(f"the end of the trainer could not be written down: {error}")
             found = found._replace(wait=max(found.wait, self._policy.failure_wait))
-        say(f"start {self._count()}: {found.reason}: {found.action.value}")
+        say(f"start {restart + 1}: {found.reason}: {found.action.value}")
         if found.action is Action.RESTART:
             standing = self._place.again(found.wait)
             if standing == OURS:
@@ -138,15 +131,6 @@ class Supervisor:
         self._end(run, found, "" if found.action is Action.DONE else said, cancelled)
         return found.exit_code
 
-    def _decide(self, attempt: Attempt, cancelled: bool) -> Verdict:
-        return verdict.decide([*self._ended, attempt], cancelled, self._policy)
-
-    def _count(self) -> int:
-        try:
-            return self._folder.ledger().starts
-        except OSError:
-            return 0
-
     def _end(self, run: Run, found: Verdict, said: str, cancelled: bool) -> None:
         with _tolerated("the job's end"):
             self._folder.write_outcome(Outcome(found.exit_code, found.reason, said, cancelled))
@@ -154,22 +138,20 @@ class Supervisor:
             with _tolerated("that the run is cancelled"):
                 run.mark_cancelled()
         if found.action is Action.GIVE_UP and found.exit_code != EXIT_BAD_REQUEST:
-            root = trainer.quoted(self._request["root"])
-            say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.name}")
+            root = shlex.quote(self._request["root"])
+            say(f"to resume: python -m mapush.submit --root {root} --job-id {self._folder.job_id}")
 
 
-def supervise(folder: Folder, place: Union[Here, Slurm], signals: Signals) -> int:
+def supervise(folder: Folder, place: Union[Here, Slurm]) -> int:
     """Supervise a job to its end, as far as this process is to; its exit code.
 
     Args:
         folder: The job's.
         place: What starts the trainer.
-        signals: Of this process.
     """
     speak_into(folder)
-    environment = trainer.put_aside(os.environ)
     try:
-        supervisor = Supervisor(folder, folder.request(), place, signals, environment)
+        supervisor = Supervisor(folder, place)
     except OSError as error:
         where = socket.gethostname()
         say(f"mapush: {folder.path}: cannot be read on {where} ({error}); does this node see it?")
@@ -187,18 +169,13 @@ def main(words: Sequence[str]) -> int:
         words: `--job FOLDER`, which mapush.submit has sent, whose members' folders end with their
             index in an array; or `--project DIRECTORY ARGUMENT...`, of `sbatch slurm/train.sh`.
     """
-    signals = Signals()
-    environment = trainer.put_aside(os.environ)
-    place = Slurm(environment, signals, say)
+    place = Slurm(trainer.put_aside(os.environ), Signals())
     how, path = words[0], words[1]
-    try:
-        if how == "--project":
-            folder = adopt(path, words[2:], place, environment, signals)
-        else:
-            folder = Folder(path if place.index is None else f"{path}_{place.index}")
-    except Refused as error:
-        return error.code
-    return supervise(folder, place, signals)
+    if how == "--project":
+        folder = adopt(path, words[2:], place)
+    else:
+        folder = Folder(path if place.index is None else f"{path}_{place.index}")
+    return supervise(folder, place)
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ goes to the trainer alone.
 """
 
 import os
+import shlex
 from typing import Any, Dict, List, Mapping, Sequence
 
-from mapush.launch.node import verdict
+from mapush.launch.node import slurm, verdict
 from mapush.launch.node.folder import RUN_LINK
 
 BASH = "/bin/bash"
@@ -51,12 +52,23 @@ def without_own(environment: Mapping[str, str]) -> Dict[str, str]:
     return {name: value for name, value in environment.items() if name not in OWN_VARIABLES}
 
 
-def variables(
-    request: Mapping[str, Any], folder: str, restart: int, slurm_id: str = "", raw_id: str = ""
+def of_no_job(environment: Mapping[str, str]) -> Dict[str, str]:
+    """An environment without what SLURM or a supervisor has said of another job."""
+    return slurm.clean(without_own(environment))
+
+
+def environment(
+    known: Mapping[str, str],
+    request: Mapping[str, Any],
+    folder: str,
+    restart: int,
+    slurm_id: str = "",
+    raw_id: str = "",
 ) -> Dict[str, str]:
-    """What `job/enter.sh` and the trainer go by.
+    """The user's environment with what `job/enter.sh` and the trainer go by.
 
     Args:
+        known: The environment that the job was submitted in.
         request: The content of job.json.
         folder: The job's.
         restart: How often its trainer was started before.
@@ -65,6 +77,7 @@ def variables(
     """
     profile, code = request["profile"], request["code"]
     found = {
+        **of_no_job(known),
         "MAPUSH_CODE": code["path"],
         "MAPUSH_ROOT": request["root"],
         "MAPUSH_CONTAINER": profile.get("container") or "",
@@ -91,6 +104,12 @@ def command(request: Mapping[str, Any]) -> List[str]:
     return shell(request, [BASH, script, *request["arguments"]])
 
 
+def set_up(profile: Mapping[str, Any]) -> List[str]:
+    """The user's lines, modules first, as the child shell runs them before the command."""
+    lines = ["module load " + shlex.quote(each) for each in profile.get("modules") or ()]
+    return [*lines, *(profile.get("setup") or ())]
+
+
 def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
     """A command in a job's child shell: after the user's lines, and in the container if any.
 
@@ -98,14 +117,23 @@ def shell(request: Mapping[str, Any], words: Sequence[str]) -> List[str]:
         request: The content of job.json, or what of it names profile and code.
         words: The command.
     """
-    profile = request["profile"]
-    lines = ["module load " + quoted(each) for each in profile.get("modules") or ()]
-    lines += profile.get("setup") or ()
     enter = os.path.join(request["code"]["path"], "job", "enter.sh")
     code = verdict.SET_UP_ENDED
-    text = _BEGIN.format(code=code, words=verdict.describe(code)) + "\n".join(lines)
-    text += _END.format(bash=BASH, enter=quoted(enter))
+    text = _BEGIN.format(code=code, words=verdict.describe(code))
+    text += "\n".join(set_up(request["profile"]))
+    text += _END.format(bash=BASH, enter=shlex.quote(enter))
     return [BASH, "-c", text, "mapush", *words]
+
+
+def option(words: Sequence[str], name: str) -> str:
+    """The value of a long option among a trainer's, the last one given; empty if there is none."""
+    found = ""
+    for word, following in zip(words, [*words[1:], ""]):
+        if word == name:
+            found = following
+        elif word.startswith(name + "="):
+            found = word.partition("=")[2]
+    return found
 
 
 def become(words: Sequence[str]) -> None:
@@ -124,8 +152,3 @@ def become(words: Sequence[str]) -> None:
 
 def _is_function(name: str, value: str) -> bool:
     return name.startswith(_FUNCTION) or value.startswith("() {")
-
-
-def quoted(text: str) -> str:
-    """A word for a shell."""
-    return "'" + text.replace("'", "'\\''") + "'"
