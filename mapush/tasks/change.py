@@ -8,14 +8,16 @@ passes every check that its file has passed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from pydantic import BaseModel, ValidationError
 
 from mapush import schema
 from mapush.errors import TaskError, nearest
-from mapush.tasks.base import TaskSpec
 from mapush.tasks.load import load_task
+
+if TYPE_CHECKING:
+    from mapush.tasks.base import TaskSpec
 
 SET = "set"
 """What the files of a run call the changed values, by path."""

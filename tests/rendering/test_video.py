@@ -20,7 +20,7 @@ from PIL import Image
 from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError, StorageError
 from mapush.evaluation.evaluator import evaluate
-from mapush.rendering import camera, colors, encoding, episode, graphics, stage, video
+from mapush.rendering import camera, colors, encoding, episode, opengl, stage, video
 from mapush.rendering.motion import STAND, Motion, gait
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.tasks import PushTask, Termination, load_task
@@ -59,9 +59,9 @@ def motion_of(task: PushTask, seed: int, frames: int = 60) -> Motion:
 
 
 @pytest.fixture(scope="module")
-def opengl() -> None:
+def has_opengl() -> None:
     try:
-        graphics.open_context().close()
+        opengl.open_context().close()
     except RequestError as error:
         if os.environ.get("CI"):
             raise
@@ -79,7 +79,7 @@ def read(path: Path) -> tuple[dict, list[np.ndarray]]:
     return meta, [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in frames]
 
 
-@pytest.mark.usefixtures("opengl")
+@pytest.mark.usefixtures("has_opengl")
 class TestRecord:
     @pytest.mark.slow
     def test_writes_a_video_that_browsers_play(self, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_everything_stays_in_the_picture(name: str, seed: int, size: tuple[int, 
     assert (np.ptp(pixels, axis=0) / size).max() > 0.6
 
 
-@pytest.mark.usefixtures("opengl")
+@pytest.mark.usefixtures("has_opengl")
 @pytest.mark.parametrize("name", ["cuboid", "Tblock", "cylinder"])
 def test_colors_are_where_the_things_are(name: str) -> None:
     task = task_of(name)
@@ -313,7 +313,7 @@ def test_no_robot_looks_like_another_thing(index: int) -> None:
         assert max(abs(a - b) for a, b in zip(color, other)) > 0.02
 
 
-@pytest.mark.usefixtures("opengl")
+@pytest.mark.usefixtures("has_opengl")
 def test_a_still_shows_the_moment_asked_for() -> None:
     task = task_of("cuboid")
     recording = episode.play(environment_of(task), forward)[0]
