@@ -74,7 +74,7 @@ def assert_refused(
         ("--exp cuboid --keep some", ["some"]),
         ("--exp cuboid --gamma 1.5", ["--gamma 1.5", "from 0 to 1"]),
         ("--exp cuboid --learning_rate nan", ["--learning_rate nan"]),
-        ("--exp cuboid --hold 7", ["hold = 7", "1000"]),
+        ("--exp cuboid --hold 7", ["--hold 7", "1000"]),
         ("--exp cuboid --minibatches 7", ["--minibatches 7", "must divide"]),
         ("--exp cuboid --activation swish", ["--activation 'swish'", "relu, elu, tanh"]),
         ("--exp cuboid --frobnicate", ["--frobnicate"]),
@@ -241,7 +241,7 @@ def test_a_checkpoint_that_has_reached_the_total_is_refused_not_trained_for_noth
     [
         (("count=2", "count=0"), ["Robots.count = 0", "greater than or equal to 1"]),
         (("mass=4.0", "mass=-4.0"), ["mass = -4.0", "greater than 0"]),
-        (("friction=", "frction="), ["'frction'", "it has: shapes, footprint, friction"]),
+        (("friction=", "frction="), ["'frction'", "it has: shapes, friction, footprint"]),
         (('name="cuboid"', "name=open('executed', 'w')"), ["can be called"]),
     ],
 )

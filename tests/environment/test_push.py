@@ -8,7 +8,6 @@ from typing import List, Tuple
 
 import pytest
 import torch
-from scripted import ScriptedSimulator, bodies_at, task_of
 
 from mapush.environment.base import Episode
 from mapush.environment.vector import VectorEnvironment
@@ -16,6 +15,7 @@ from mapush.errors import RequestError
 from mapush.simulators.base import State
 from mapush.tasks import PushTask
 from mapush.tasks.push.reward import REWARDS
+from tests.environment.scripted import ScriptedSimulator, bodies_at, task_of
 from tests.support import differences
 
 FAR, TOUCHING = [(-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0), (-1.0, 0.1, 0.0)]

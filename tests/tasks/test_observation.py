@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from scripted import bodies_at
 
 from mapush.tasks.push.observation import observe
+from tests.environment.scripted import bodies_at
 
 HALF_PI = math.pi / 2
 COS, SIN = math.cos(0.01), math.sin(0.01)

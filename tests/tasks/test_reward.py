@@ -7,12 +7,12 @@ from typing import Dict, Sequence
 
 import pytest
 import torch
-from scripted import bodies_at, task_of
 
 from mapush.simulators.base import State
 from mapush.tasks.push.moment import Constants, Moment, heights
 from mapush.tasks.push.reward import REWARDS, rewards
 from mapush.tasks.push.spec import Rewards
+from tests.environment.scripted import bodies_at, task_of
 
 TWO = ((-1.0, 0.0, 0.0), (0.0, 2.0, 0.0))
 THREE = ((-1.0, 0.0, 0.0), (2.0, 0.0, 0.0), (-1.0, 4.0, 0.0))

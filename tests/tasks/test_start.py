@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from scripted import task_of
 
 from mapush.simulators.base import Start
 from mapush.tasks.push.geometry import pair_distances
 from mapush.tasks.push.reset import draw_start
+from tests.environment.scripted import task_of
 
 COUNT = 20_000
 EXPERIMENTS = ("cuboid", "Tblock", "cylinder")

@@ -7,11 +7,11 @@ from typing import List, Optional
 
 import pytest
 import torch
-from scripted import bodies_at, task_of
 
 from mapush.simulators.base import State
 from mapush.tasks.push.moment import Constants, Moment, heights
 from mapush.tasks.push.spec import PushTask
+from tests.environment.scripted import bodies_at, task_of
 
 APART = ((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.5, 0.0))
 
