@@ -57,9 +57,8 @@ class Question:
     def wanted(self, gpus: int) -> Dict[str, Any]:
         """What is asked of a trainer's Python that is to see so many GPUs; see `probe`."""
         simulator = simulator_kind(self.settings.simulator.sim)
-        learner = _OF_LEARNERS.get(self.settings.learner.learner, {})
         return {
-            "modules": {**_MODULES, **simulator.modules, **learner},
+            "modules": {**_MODULES, **_more_modules(self.settings)},
             "check": simulator.check,
             "envs": self.settings.environment.num_envs,
             "gpus": gpus,
@@ -86,3 +85,9 @@ class Question:
             gpus=gpus,
             profile=self.profile,
         )
+
+
+def _more_modules(settings: Config) -> Dict[str, str]:
+    """What a simulator and a learner import besides."""
+    simulator, learner = settings.simulator.sim, settings.learner.learner
+    return {**simulator_kind(simulator).modules, **_OF_LEARNERS.get(learner, {})}

@@ -13,9 +13,10 @@ import pytest
 
 from mapush.doctor import __main__ as doctor
 from mapush.doctor.finding import LEVELS, LOSS, NOTE, OK, WARNING, Finding
-from mapush.doctor.question import _MODULES, _MORE
+from mapush.doctor.question import _MODULES, _OF_LEARNERS
 from mapush.doctor.report import verdict
 from mapush.errors import MapushError
+from mapush.simulators import known_simulators, simulator_kind
 from tests.doctor.fakes import Fakes
 from tests.support import PROJECT
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow  # processes by the dozen
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trainer that needs no package, whose import would take seconds."""
     monkeypatch.setattr("mapush.doctor.question._MODULES", {"json": "json"})
-    monkeypatch.setattr("mapush.doctor.question._MORE", {})
+    monkeypatch.setattr("mapush.doctor.question._more_modules", lambda _: {})
 
 
 def test_a_sound_machine_is_told_so_by_section_and_nothing_is_left(tmp_path: Path) -> None:
@@ -150,7 +151,8 @@ def test_the_packages_are_those_of_the_project() -> None:
     text = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
     required = re.findall(r'"([a-z]+)>=', text.partition("dependencies")[2].partition("]")[0])
     assert sorted([*_MODULES.values(), "submitit"]) == sorted(required)  # that starts a trainer
-    for packages in _MORE.values():
+    simulators = [simulator_kind(name).modules for name in known_simulators()]
+    for packages in [*simulators, *_OF_LEARNERS.values()]:
         assert all(re.search(rf'"{package}[>=]=', text) for package in packages.values())
 
 

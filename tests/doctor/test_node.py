@@ -28,7 +28,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     for name, value in fakes.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("mapush.doctor.question._MODULES", {"json": "json"})
-    monkeypatch.setattr("mapush.doctor.question._MORE", {})
+    monkeypatch.setattr("mapush.doctor.question._more_modules", lambda _: {})
     monkeypatch.setattr("mapush.doctor.node._HIDDEN_SECONDS", 0.5)
     return fakes
 

@@ -13,9 +13,9 @@ import yaml
 
 from mapush.environment.vector import VectorEnvironment
 from mapush.errors import RequestError
+from mapush.evaluation.checkpoints import task_of
 from mapush.evaluation.success_rates import read_success_rates
-from mapush.rendering.session import task_of
-from mapush.runs.directory import open_run, runs
+from mapush.runs.listing import open_run, runs
 from mapush.submit import main as submit
 from mapush.test import main as evaluate
 from mapush.train import main
