@@ -23,12 +23,13 @@ RUN bash /opt/mapush/container/install.sh python
 COPY --from=isaacgym /opt/isaacgym /opt/isaacgym
 RUN bash /opt/mapush/container/install.sh gymtorch
 # Only what fetches the assets, so that a change of the code does not fetch them again.
-COPY mapush/__init__.py mapush/arguments.py mapush/errors.py mapush/files.py /fetch/mapush/
+COPY mapush/__init__.py mapush/arguments.py mapush/errors.py mapush/files.py mapush/schema.py \
+    /fetch/mapush/
 COPY mapush/robots/assets.py /fetch/mapush/robots/
 RUN FETCH_DIR=/fetch bash /opt/mapush/container/install.sh assets
 COPY mapush /opt/mapush/mapush
 COPY job /opt/mapush/job
-COPY task /opt/mapush/tasks
+COPY task /opt/mapush/task
 RUN bash /opt/mapush/container/install.sh finish
 
 # NVIDIA_*: what NVIDIA's container runtime brings in; Isaac Gym draws, so compute is not enough.

@@ -15,7 +15,6 @@ import secrets
 import shutil
 import stat
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Type, TypeVar
 
@@ -177,6 +176,8 @@ def check_path(option: str, path: Path) -> Path:
         RequestError: It holds a control character or bytes that are no text, or is too long.
     """
     whole = str(path.absolute())
+    import unicodedata  # not in every minimal image's Python
+
     if any(unicodedata.category(letter) in _NOT_IN_A_LINE for letter in whole):
         raise RequestError(
             f"{option} {quoted(whole)}: holds a line break, a control character or bytes that "

@@ -25,6 +25,7 @@ from mapush.runs.finish import finish
 from mapush.runs.listing import find_by_job
 from mapush.runs.naming import reserve
 from mapush.runs.owner import Owner
+DEGREES = {"collision degree": 0.0, "collaboration degree": 1.0}
 root = pathlib.Path(sys.argv[sys.argv.index("--root") + 1])
 job = os.environ["MAPUSH_JOB_ID"]
 run = find_by_job(root, job)
@@ -34,7 +35,7 @@ if run is None:
     os.kill(os.getpid(), 9)
 print("       40,000 / 50,000 steps  41,000 steps/s  success 0.410", flush=True)
 os.symlink(run.results, os.environ["MAPUSH_RUN_LINK"])
-write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, {}))
+write_success_rate(run.current / "success_rate.txt", Entry(20000, 0.6, 0.5, 0.7, 300, 9, DEGREES))
 finish(run)
 END
 """
