@@ -31,8 +31,8 @@ def examine(
 ) -> List[Finding]:
     """The findings of a job with such a profile, in such an environment."""
     request = question(tmp_path, profile(**fields)).request(0).model_dump()
-    known = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment}
-    full = trainer.environment(known, request, "doctor-test", 0)
+    own = trainer.environment({}, request, "doctor-test", 0)
+    full = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment, **own}
     return look("machine", request, full, wanted)
 
 
