@@ -339,7 +339,7 @@ class Finish(Scenario):
             for lease in (run.live / LEASES).glob("0*"):
                 os.utime(lease, (0, 0))  # as above, of a process whose death cannot be seen
         with contextlib.redirect_stdout(None):
-            assert train(Request(root, {}, run=run.name), SignalFlag()) == 0
+            assert train(Request(root, run=run.name), SignalFlag()) == 0
         assert run.read().status == record.COMPLETE
         assert not run.live.exists()
         assert hidden(run.results) == []
