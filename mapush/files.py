@@ -175,9 +175,9 @@ def check_path(option: str, path: Path) -> Path:
     Raises:
         RequestError: It holds a control character or bytes that are no text, or is too long.
     """
-    whole = str(path.absolute())
-    import unicodedata  # not in every minimal image's Python
+    import unicodedata  # which not every minimal image's Python has
 
+    whole = str(path.absolute())
     if any(unicodedata.category(letter) in _NOT_IN_A_LINE for letter in whole):
         raise RequestError(
             f"{option} {quoted(whole)}: holds a line break, a control character or bytes that "
