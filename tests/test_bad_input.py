@@ -354,7 +354,7 @@ def test_a_full_disk_keeps_the_newest_good_checkpoint_and_says_what_is_needed(
     assert "the disk is full" in err
     assert "bytes are needed" in err
     assert "WARNING" in out
-    assert "training goes on" in out
+    assert "training continues" in out
     (live,) = (small_disk / "log" / "MQE" / "go1push_mid").iterdir()
     assert sorted((live / "checkpoints").glob("rl_model_*_steps"))
     (small_disk / "ballast").unlink()
@@ -372,7 +372,7 @@ def test_training_goes_on_through_a_full_disk_and_loses_nothing_when_there_is_sp
     shown = ""
     for line in process.stdout:
         shown += line
-        if "training goes on" in line:
+        if "training continues" in line:
             (small_disk / "ballast").unlink()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, shown + err

@@ -24,7 +24,7 @@ from mapush.launch.notice import ended, sent
 from mapush.launch.profile import DEFAULT, Profile, load_profile
 from mapush.launch.profile_options import add_profile, profile_changes
 from mapush.launch.request import LOCAL, SLURM, JobRequest
-from mapush.launch.send import Member, Submission, rehearse, send
+from mapush.launch.send import Member, Submission, dry_run, send
 from mapush.runs import record
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import find_by_job
@@ -33,7 +33,7 @@ from mapush.training.config import SimulatorConfig
 from mapush.training.options import build_parser as trainer_parser
 from mapush.training.options import read_options
 
-DETACHED = 130  # what a shell says of a command that Ctrl-C ended: the jobs go on
+DETACHED = 130  # what a shell says of a command that Ctrl-C ended: the jobs continue
 _AT_ONCE = 4  # members of an array on a cluster unless --max-running says otherwise
 _CORES_PER_JOB = 2
 
@@ -53,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
     submission = _submission(options, passed)
     if options.dry_run:
-        sys.stdout.write(rehearse(submission))
+        sys.stdout.write(dry_run(submission))
         return EXIT_COMPLETE
     for line in _remarks(submission, options):
         say(line)
@@ -65,7 +65,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         outcomes = wait(places, console)
     except KeyboardInterrupt:
-        say("\nthe job goes on; `cancel` above ends it")
+        say("\nthe job continues; `cancel` above ends it")
         return DETACHED
     for place in places:
         outcome = outcomes[place.job_id]

@@ -36,7 +36,7 @@ class Episode:
 
 
 class Environment(Protocol):
-    """`num_envs` copies of a task whose episodes go on and on.
+    """`num_envs` copies of a task whose episodes follow one another.
 
     Attributes:
         num_envs: how many.

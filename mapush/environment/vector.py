@@ -248,7 +248,7 @@ class VectorEnvironment:
     def _begin(self, mask: torch.Tensor) -> None:
         # As many starts are drawn as episodes begin, and not one for every environment, which a
         # device could do without asking how many there are: the runs and checkpoints that there
-        # are go on with this sequence of draws. The simulator itself gets a mask.
+        # continue this sequence of draws. The simulator itself gets a mask.
         count = int(mask.sum())
         drawn = self._logic.draw(count, self._generator)
         start = drawn if count == self.num_envs else drawn.spread(mask)

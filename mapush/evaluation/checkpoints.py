@@ -83,7 +83,7 @@ def evaluate_run(
             if listed.step in done:
                 _out.print(f"{listed.path.name}: done before")
                 continue
-            # The run may have moved home since.
+            # The run may have moved to its results since.
             entry = CheckpointEntry(listed.step, run.checkpoints / listed.path.name)
             try:
                 state = load_entry(entry)

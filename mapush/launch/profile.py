@@ -55,7 +55,7 @@ class Profile(BaseModel):
     nodelist: Optional[str] = Field(None, description="nodes that must be used")
     exclude: Optional[str] = Field(None, description="nodes that must not be used")
     time: str = Field(
-        description="time limit of one start, as sbatch takes it; a run that needs longer goes on "
+        description="time limit of one start, as sbatch takes it; a run that needs longer resumes "
         "after a requeue",
     )
     cpus: int = Field(ge=1, le=4096, description="CPU cores per trainer")
@@ -273,7 +273,7 @@ def _read(path: Path) -> Dict[str, Any]:
         fields = yaml.safe_load(data)
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise RequestError(f"{path}: cannot be read ({reason:.200}); mend it") from None
+        raise RequestError(f"{path}: cannot be read ({reason:.200}); fix it") from None
     if fields is None:
         return {}
     if not isinstance(fields, dict):

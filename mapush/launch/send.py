@@ -114,7 +114,7 @@ def is_there(path: Path) -> bool:
     return False
 
 
-def rehearse(submission: Submission) -> str:
+def dry_run(submission: Submission) -> str:
     """What `send` would hand to sbatch, or run on this machine; nothing is written."""
     after = _predecessors(submission)
     code = snapshot.place(*submission.code)

@@ -31,7 +31,7 @@ class OpenRLLearner:
     the same actions and the same minibatches.
 
     The state has the native learner's layout, with the moments of OpenRL's two Adams in one dict,
-    so that either learner goes on from the other's checkpoints.
+    so that either learner resumes from the other's checkpoints.
     """
 
     def __init__(

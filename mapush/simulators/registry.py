@@ -38,7 +38,7 @@ class SimulatorKind:
         devices: kinds of device it steps on, `cpu` or `cuda`; the first is what auto means, where
             the process does not simulate on another already.
         robots: models of a robot it knows, `planar` or `legs`.
-        exact_resume: kinds of device on which a restored capture goes on to the bit.
+        exact_resume: kinds of device on which a restored capture continues to the bit.
         simultaneous: whether a process may have several at a time; one that may not is closed
             before another is used.
         draw: called as `build` with a `Drawing` for the room, gives a `DrawnSimulator`, which has

@@ -240,7 +240,7 @@ class Checkpointer:
             )
         elif not self._has_warned:
             self._warn(
-                f"{self.failure}; training goes on, and stops after {self._most_unprotected:,} "
+                f"{self.failure}; training continues, and stops after {self._most_unprotected:,} "
                 "steps without a checkpoint"
             )
         self._has_warned = self.failure is not None

@@ -168,7 +168,7 @@ def resumed_line(owner: Owner, step: int, away: Optional[float]) -> str:
         parts.append(f"SLURM job {owner.slurm_job_id}")
     if away is not None:
         parts.append(f"{away:.3f} s away")
-    return _plain("going on: " + ", ".join(parts))
+    return _plain("resumed: " + ", ".join(parts))
 
 
 def _trained_since(found: RunRecord) -> float:

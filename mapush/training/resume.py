@@ -63,7 +63,7 @@ def restore(plan: Plan, source: Source, learner: Learner, environment: Environme
         if before != now:
             notes.append(
                 f"{source.path}: was trained with --learner {before}, this run has "
-                f"{now}: weights, optimiser and generators go on in its arithmetic"
+                f"{now}: weights, optimiser and generators continue in its arithmetic"
             )
     reason = _misfit(plan, source)
     if reason:

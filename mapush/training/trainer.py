@@ -234,7 +234,7 @@ class Trainer:
             standing.say_interruptions(log)
             where = f"{run.results} in {run.live}"
             if is_resumed:
-                log.show(f"going on with {where}")
+                log.show(f"resuming {where}")
             else:
                 log.say(f"run {where}, {lease.owner}")
             log.say(str(self.space()))

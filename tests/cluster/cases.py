@@ -43,7 +43,7 @@ class Case:
     time_limit: int = 0
     signal_lead: int = 0
     aftermath: Attack = lambda job: None
-    """Done once the training goes on."""
+    """Done once the training continues."""
 
 
 def preempt(job: TrainingJob) -> None:

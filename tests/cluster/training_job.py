@@ -28,7 +28,7 @@ STEPS = 10_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UPDATE = re.compile(r"^ +steps: (\d+)$", re.MULTILINE)
 _INTERRUPTED = re.compile(r"^\[.*?\] .*\binterrupted \((.*?)\): ", re.MULTILINE)
-_GOING_ON = re.compile(r"^\[.*?\] .*\bgoing on: ", re.MULTILINE)
+_GOING_ON = re.compile(r"^\[.*?\] .*\bresumed: ", re.MULTILINE)
 _PATIENCE = 120.0  # seconds; everything here takes a few on a free machine
 
 
@@ -131,7 +131,7 @@ class TrainingJob:
         self._await(f"training after {restarts} restarts", lambda: self._trains(restarts))
 
     def interruption(self, number: int, since: float) -> Cost:
-        """Wait until the training goes on after its `number`-th interruption, from 1.
+        """Wait until the training continues after its `number`-th interruption, from 1.
 
         Args:
             number: Counts the interruptions.
@@ -180,7 +180,7 @@ class TrainingJob:
         return _INTERRUPTED.findall(self.log())
 
     def going_on_lines(self) -> int:
-        """How often log.txt says that the training goes on."""
+        """How often log.txt says that the training continues."""
         return len(_GOING_ON.findall(self.log()))
 
     def describe(self) -> str:

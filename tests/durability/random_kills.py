@@ -112,7 +112,7 @@ def _started(root: Path, *options: str) -> subprocess.Popen:
 def _wait_for_its_run(process: subprocess.Popen) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith(("run ", "going on with ")):
+        if line.startswith(("run ", "resuming ")):
             return
 
 

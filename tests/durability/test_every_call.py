@@ -107,7 +107,7 @@ def test_training_goes_on_through_faults_loudly_and_ends_as_if_there_were_none(
     outcome = attack(setup, Injection("openat", when, fault), checkpoints)
     assert outcome.code == 0, outcome.said
     log = (only_run(root) / "log.txt").read_text()
-    (warning,) = [line for line in log.splitlines() if "training goes on" in line]
+    (warning,) = [line for line in log.splitlines() if "training continues" in line]
     assert "WARNING" in warning
     assert str(checkpoints) in warning
     assert "checkpoints are saved again" in log

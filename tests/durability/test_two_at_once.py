@@ -120,5 +120,5 @@ def test_a_dead_owners_run_is_taken_over_without_a_person(tmp_path: Path) -> Non
     name = only_run(tmp_path).name
     again = run_train(tmp_path, "--run", name, *TO_THE_END, end, job="9")
     assert again.returncode == 0, again.stderr
-    assert "going on with" in again.stdout
+    assert "resuming" in again.stdout
     assert "signal: killed" in (only_run(tmp_path) / "run.yaml").read_text()

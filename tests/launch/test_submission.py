@@ -120,7 +120,7 @@ def test_an_interrupt_while_waiting_leaves_the_job_running(patient: Path, tmp_pa
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert "the job goes on; `cancel` above ends it" in out
+        assert "the job continues; `cancel` above ends it" in out
         assert place_of(tmp_path).is_running()
         cancel(tmp_path, lines)
 

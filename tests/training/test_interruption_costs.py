@@ -151,4 +151,4 @@ def test_an_interruption_is_one_line_with_all_its_figures() -> None:
 def test_going_on_is_one_line(slurm_job: str, away: Optional[float], end: str) -> None:
     owner = dataclasses.replace(OWNER, slurm_job_id=slurm_job)
     line = resumed_line(owner, 40_000, away)
-    assert line == f"going on: 40,000 steps done, node n3, restart 2{end}"
+    assert line == f"resumed: 40,000 steps done, node n3, restart 2{end}"

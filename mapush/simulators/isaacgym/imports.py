@@ -2,7 +2,7 @@
 
 Isaac Gym refuses to be imported once torch is, and mapush imports torch almost everywhere. So the
 commands that simulate call `load_before_torch` first thing, whatever simulator is asked for: a run
-that is gone on with says only later which one it needs.
+that is resumed says only later which one it needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mapush.simulators.isaacgym.extension import clear_stale_lock
 MANUAL = "docs/isaac-gym.md"
 
 # What an import may die of, and what helps. The first that is found in the error's text counts.
-_MENDS = (
+_FIXES = (
     (
         r"libpython3",
         "apt-get install libpython3.8, or in conda: export LD_LIBRARY_PATH=$CONDA_PREFIX/lib",
@@ -46,7 +46,7 @@ def load_before_torch() -> None:
     """Import Isaac Gym if it is installed and torch is not imported yet.
 
     Never raises: a process that needs Isaac Gym hears from `gymapi` what went wrong, and one that
-    does not need it goes on without.
+    does not need it runs without.
     """
     if "torch" in sys.modules or importlib.util.find_spec("isaacgym") is None:
         return
@@ -131,9 +131,9 @@ def _explain(error: Exception) -> str:
 
 
 def _mend(text: str) -> str:
-    for pattern, mend in _MENDS:
+    for pattern, fix in _FIXES:
         if re.search(pattern, text):
-            return f"; {mend}"
+            return f"; {fix}"
     return _wrong_python() or f"; see {MANUAL}"
 
 

@@ -27,7 +27,7 @@ class IsaacGymSimulator:
 
     A capture holds what the tensor API gives and the walking controllers' memory. It is not all
     that PhysX knows: contacts and the solver's warm start are built up anew after it is restored,
-    and GPU sums are not ordered. So a resumed run goes on from the same bodies, but it is not
+    and GPU sums are not ordered. So a resumed run starts from the same bodies, but it is not
     bit-identical to one that was never interrupted, nor are two runs of one seed.
     """
 

@@ -145,7 +145,7 @@ class World:
             raise MapushError(
                 "Isaac Gym has lost its state (not a number), as it does when a buffer on the GPU "
                 "ran over; give fewer --num_envs or --sim_options contact_pairs="
-                f"{2 * self.options.contact_pairs}, and go on from the last checkpoint"
+                f"{2 * self.options.contact_pairs}, and resume from the last checkpoint"
             )
         robots = root[:, : self._robots]
         origin = self._origin[:count]

@@ -39,7 +39,7 @@ def test_a_run_whose_container_is_stopped_goes_on_in_a_new_one_to_the_bit(
         assert victim.wait(small_training.SECONDS) == (137 if signal == "KILL" else 75)
     again = building.run(words, env=building.surroundings(engine))
     assert again.returncode == 0, again.stderr
-    assert "going on" in again.stdout
+    assert "resum" in again.stdout
     small_training.assert_same_run(tmp_path, uninterrupted)
 
 
