@@ -135,4 +135,6 @@ def build_ppo(recipe: str, changes: Mapping[str, Any]) -> PPOConfig:
     unknown = sorted(set(named) - set(known))
     if unknown:
         raise RequestError(f"ppo has no {unknown[0]!r}; {there_are(unknown[0], known)}")
-    return build(PPOConfig, {**dict(RECIPES[recipe]), **named})
+    # Which fields were set tells what a task may still decide.
+    own = RECIPES[recipe].model_dump(exclude_unset=True)
+    return build(PPOConfig, {**own, **named})

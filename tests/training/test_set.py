@@ -19,6 +19,9 @@ from mapush.runs.listing import open_run, runs
 from mapush.submit import main as submit
 from mapush.test import main as evaluate
 from mapush.train import main
+from mapush.training.options import build_parser, read_options
+from mapush.training.plan import plan_new
+from mapush.training.request import Request
 from tests.support import PROJECT, SMALL, differences, only_run, scalars
 
 pytestmark = pytest.mark.slow
@@ -224,3 +227,21 @@ def test_a_job_gets_it_as_it_was_given(tmp_path: Path, capsys: pytest.CaptureFix
     assert [line.partition(f"--root {tmp_path}")[2] for line in lines] == [
         f" --set reward.push=0 --decimation=2 --seed {seed}" for seed in (1, 2)
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "decimation"),
+    [
+        ((), 5),
+        (("--set", "control.decimation=10"), 10),
+        (("--set", "control.decimation=10", "--decimation", "4"), 4),
+        (("--set", "control.decimation=10", "--recipe", "published"), 1),
+    ],
+)
+def test_the_tasks_decimation_counts_unless_an_option_or_a_recipe_says_another(
+    tmp_path: Path, options: Tuple[str, ...], decimation: int
+) -> None:
+    asked = read_options(build_parser().parse_args(["--exp", "cuboid", *options]))
+    plan = plan_new(Request(tmp_path, asked))
+    assert plan.config.ppo.decimation == decimation
+    assert plan.values["recipe_values"]["hold"] == decimation
