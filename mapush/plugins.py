@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import List
+from typing import Any, Callable, List, Union
 
 from mapush.errors import RequestError
 
 VARIABLE = "MAPUSH_PLUGINS"
 GROUP = "mapush.plugins"
+
+Reference = Union[str, Callable[..., Any]]
+"""What a registry calls: `module:name`, which is imported only when called, or a thing itself."""
 
 _done = False
 
@@ -38,6 +41,18 @@ def load() -> None:
                 f"{VARIABLE}: cannot import the plugin {name!r} ({error}); it must be installed or "
                 "lie in a directory of PYTHONPATH"
             ) from None
+
+
+def resolve(reference: Reference) -> Callable[..., Any]:
+    """What `module:name` names; what is no text stays as it is.
+
+    Raises:
+        ImportError: the module, or something it imports, is not there.
+    """
+    if not isinstance(reference, str):
+        return reference
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def named() -> List[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -44,7 +45,9 @@ def evaluate_one(
         TaskError: its task cannot be found.
     """
     policy, task = open_policy(path, exp)
-    figures = Evaluator(task, simulator, num_envs, seed, policy.decimation).evaluate(policy)
+    evaluator = Evaluator(task, simulator, num_envs, seed, policy.decimation)
+    with contextlib.closing(evaluator):
+        figures = evaluator.evaluate(policy)
     _out.print(figures.entry(policy.step).figures(), end="")
 
 
@@ -74,7 +77,8 @@ def evaluate_run(
     }
     damaged = []
     evaluators: Dict[int, Evaluator] = {}  # by decimation, which is the same all over as a rule
-    with Pin(run.checkpoints, Owner.current(), "evaluation") as pin:
+    with contextlib.ExitStack() as held:
+        pin = held.enter_context(Pin(run.checkpoints, Owner.current(), "evaluation"))
         # Listed once they are kept: what is there now stays until it has been evaluated.
         entries = CheckpointStore(run.checkpoints).entries()
         left = {entry.step for entry in entries} - done
@@ -92,11 +96,10 @@ def evaluate_run(
                 damaged.append(entry.path.name)
                 continue
             policy = build_policy(state, task, entry.module)
-            evaluator = evaluators.setdefault(
-                policy.decimation,
-                Evaluator(task, simulator, num_envs, seed, policy.decimation),
-            )
-            figures = evaluator.evaluate(policy)
+            if policy.decimation not in evaluators:
+                built = Evaluator(task, simulator, num_envs, seed, policy.decimation)
+                evaluators[policy.decimation] = held.enter_context(contextlib.closing(built))
+            figures = evaluators[policy.decimation].evaluate(policy)
             write_success_rate(run.current / FILE_NAME, figures.entry(entry.step))
             _out.print(_line(figures.entry(entry.step)))
             left.discard(entry.step)

@@ -90,6 +90,19 @@ class PPOConfig(Section):
     )
     initial_std: float = Field(default=1.0, gt=0, description="of the actions' noise")
 
+    def check_samples(self, envs: int, agents: int) -> None:
+        """Make sure that a rollout can be cut into equal minibatches.
+
+        Raises:
+            RequestError: it cannot.
+        """
+        samples = self.rollout_steps * envs * agents
+        if samples % self.minibatches:
+            raise RequestError(
+                f"--minibatches {self.minibatches}: must divide the {samples} samples of a "
+                f"rollout ({self.rollout_steps} decisions x {envs} environments x {agents} agents)"
+            )
+
     def as_dict(self) -> Dict[str, Any]:
         """Plain values for the files of a run, which call two of them hold and decisions."""
         return self.model_dump(by_alias=True)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 import numpy as np
 import torch
 
-from mapush.errors import CheckpointError, RequestError
+from mapush.errors import CheckpointError
 from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture, encode
 from mapush.learners.openrl_networks import Networks
@@ -46,13 +46,7 @@ class OpenRLLearner:
         seed: int,
     ) -> None:
         check_config(config)
-        samples = config.rollout_steps * envs * agents
-        if samples % config.minibatches:
-            raise RequestError(
-                f"--minibatches {config.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({config.rollout_steps} decisions x {envs} environments x "
-                f"{agents} agents)"
-            )
+        config.check_samples(envs, agents)
         self.config = config
         self.decimation, self.rollout_steps = config.decimation, config.rollout_steps
         self.architecture = Architecture(

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import torch
 from torch import nn
 
-from mapush.errors import CheckpointError, RequestError
+from mapush.errors import CheckpointError
 from mapush.learners.config import PPOConfig
 from mapush.learners.network import Actor, Architecture, Critic, load_weights
 from mapush.learners.normalizer import ValueNormalizer
@@ -35,13 +35,7 @@ class PPOLearner:
         device: torch.device,
         seed: int,
     ) -> None:
-        samples = config.rollout_steps * envs * agents
-        if samples % config.minibatches:
-            raise RequestError(
-                f"--minibatches {config.minibatches}: must divide the {samples} samples of a "
-                f"rollout ({config.rollout_steps} decisions x {envs} environments x "
-                f"{agents} agents)"
-            )
+        config.check_samples(envs, agents)
         self.config = config
         self.decimation, self.rollout_steps = config.decimation, config.rollout_steps
         self.architecture = Architecture(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from mapush import plugins
 from mapush.errors import RequestError, there_are
@@ -23,8 +23,6 @@ DEFAULT = "mujoco"
 DEVICES = ("auto", "cpu", "cuda", "cuda:N")
 _BUILT_IN = ("mapush.simulators.mujoco", "mapush.simulators.isaacgym")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
-
-Reference = Union[str, Callable[..., Any]]  # "module:name", which is imported only when called
 
 
 @dataclass(frozen=True)
@@ -53,17 +51,17 @@ class SimulatorKind:
     """
 
     name: str
-    build: Reference
+    build: plugins.Reference
     devices: Tuple[str, ...] = ("cpu",)
     robots: Tuple[str, ...] = ("planar",)
     exact_resume: Tuple[str, ...] = ("cpu",)
     simultaneous: bool = True
-    draw: Optional[Reference] = None
-    parse_options: Optional[Reference] = None
+    draw: Optional[plugins.Reference] = None
+    parse_options: Optional[plugins.Reference] = None
     install: str = ""
     python: Tuple[int, int] = (3, 8)
     modules: Mapping[str, str] = field(default_factory=dict)
-    before_torch: Optional[Reference] = None
+    before_torch: Optional[plugins.Reference] = None
     check: Optional[str] = None
 
     @property
@@ -215,7 +213,7 @@ def check_options(choice: SimulatorChoice) -> None:
         raise RequestError(
             f"--sim_options {choice.options!r}: --sim {kind.name} has none; leave it out"
         )
-    resolve(kind.parse_options)(choice.options)
+    plugins.resolve(kind.parse_options)(choice.options)
 
 
 def _checked(choice: SimulatorChoice) -> SimulatorKind:
@@ -225,20 +223,12 @@ def _checked(choice: SimulatorChoice) -> SimulatorKind:
     return kind
 
 
-def _builder(kind: SimulatorKind, reference: Reference) -> Callable[..., Any]:
+def _builder(kind: SimulatorKind, reference: plugins.Reference) -> Callable[..., Any]:
     try:
-        return resolve(reference)
+        return plugins.resolve(reference)
     except ImportError as error:
         how = kind.install or f"; install {error.name}"
         raise RequestError(f"--sim {kind.name}: cannot import {error.name}{how}") from error
-
-
-def resolve(reference: Reference) -> Callable[..., Any]:
-    """What `module:name` names; what is no text stays as it is."""
-    if not isinstance(reference, str):
-        return reference
-    module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _all() -> Mapping[str, SimulatorKind]:
@@ -257,4 +247,4 @@ def _import_built_in() -> None:
 def _call_before_torch() -> None:
     for kind in list(_kinds.values()):
         if kind.before_torch is not None:
-            resolve(kind.before_torch)()
+            plugins.resolve(kind.before_torch)()

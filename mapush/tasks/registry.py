@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Tuple, Type, Union
+from typing import TYPE_CHECKING, Dict, Iterable, Mapping, Tuple, Type
 
 from pydantic import BaseModel
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _BUILT_IN = ("mapush.tasks.push",)
 
-Reference = Union[str, Callable[..., Any]]  # "module:name", which is imported only when called
-
 
 @dataclass(frozen=True)
 class TaskKind:
@@ -36,7 +34,7 @@ class TaskKind:
     """
 
     spec: Type[BaseModel]
-    logic: Reference
+    logic: plugins.Reference
 
 
 _kinds: Dict[Type[BaseModel], TaskKind] = {}
@@ -44,7 +42,7 @@ _constructors: Dict[str, Type[BaseModel]] = {}
 
 
 def register(
-    spec: Type[BaseModel], logic: Reference, constructors: Iterable[Type[BaseModel]] = ()
+    spec: Type[BaseModel], logic: plugins.Reference, constructors: Iterable[Type[BaseModel]] = ()
 ) -> None:
     """Add a kind of task to those that a `config.py` can hold.
 
@@ -87,11 +85,7 @@ def make_logic(task: TaskSpec, num_envs: int, device: torch.device) -> TaskLogic
     kind = _kinds.get(type(task))  # pyright: ignore[reportArgumentType]
     if kind is None:
         raise RequestError(f"{task.name}: no task of class {type(task).__name__} is registered")
-    logic = kind.logic
-    if isinstance(logic, str):
-        module, _, name = logic.partition(":")
-        logic = getattr(importlib.import_module(module), name)
-    return logic(task, num_envs, device)
+    return plugins.resolve(kind.logic)(task, num_envs, device)
 
 
 def _load() -> None:

@@ -7,7 +7,7 @@ run hold the sections' values side by side under the names of the options; `as_d
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Type
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Type
 
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Annotated
@@ -17,6 +17,9 @@ from mapush.checkpoint import retention
 from mapush.errors import RequestError, there_are
 from mapush.learners.config import LEARNERS, RECIPES, PPOConfig, build_ppo
 from mapush.schema import OneOf, Section, SectionT, Unit, build
+
+if TYPE_CHECKING:
+    from mapush.tasks.base import TaskSpec
 
 _STEPS = 10**15  # more than any run reaches
 
@@ -237,3 +240,10 @@ def build_config(values: Mapping[str, Any]) -> Config:
         changes=changes,
         changed=values.get("set") or {},
     )
+
+
+def with_decimation(ppo: PPOConfig, task: TaskSpec) -> PPOConfig:
+    """The hyper-parameters with the task's decimation, unless an option or recipe says another."""
+    if task.decimation is None or "decimation" in ppo.model_fields_set:
+        return ppo
+    return ppo.model_copy(update={"decimation": task.decimation})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Callable, Dict
 
 from mapush.checkpoint.manifest import read as read_manifest
@@ -78,10 +79,8 @@ def evaluate_run(
         evaluator = Evaluator(
             task, plan.config.simulator.choice, episodes, decimation=policy.decimation
         )
-        try:
+        with contextlib.closing(evaluator):
             figures = evaluator.evaluate(policy, check)
-        finally:
-            evaluator.close()
         write_success_rate(path, figures.entry(entry.step))
         low, high = figures.interval
         say(

@@ -10,14 +10,12 @@ from mapush.checkpoint.manifest import versions
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
-from mapush.learners.config import PPOConfig
 from mapush.runs.code import code_facts
 from mapush.runs.directory import RunDirectory
 from mapush.runs.naming import check_plain
 from mapush.tasks import load_task, task_folder
-from mapush.tasks.base import TaskSpec
 from mapush.tasks.change import SET, change_task, read_changes
-from mapush.training.config import NAMES, Config, build_config
+from mapush.training.config import NAMES, Config, build_config, with_decimation
 from mapush.training.options import PATHS
 from mapush.training.request import Request
 
@@ -135,16 +133,9 @@ def _plan(
     task = change_task(task, changed)
     if source is not None:
         build_policy(source.state, task, source.path)  # refuses one of another task
-    ppo = _decided_by(task, config.ppo)
+    ppo = with_decimation(config.ppo, task)
     config = config.model_copy(update={"task": task, "changed": changed, "ppo": ppo})
     return Plan(config, folder, source)
-
-
-def _decided_by(task: TaskSpec, ppo: PPOConfig) -> PPOConfig:
-    """The hyper-parameters with the task's decimation, unless an option or recipe says another."""
-    if task.decimation is None or "decimation" in ppo.model_fields_set:
-        return ppo
-    return ppo.model_copy(update={"decimation": task.decimation})
 
 
 def _values(request: Request, known: Mapping[str, Any]) -> Dict[str, Any]:

@@ -128,3 +128,14 @@ def test_a_plugin_that_is_not_there_is_refused_in_one_line(name: str, folder: Pa
     assert done.returncode == 2
     assert "MAPUSH_PLUGINS: cannot import the plugin 'toy_piont'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_toy_is_trained_as_a_job_of_the_launcher(folder: Path, tmp_path: Path) -> None:
+    script = (PROJECT / "task/cuboid/train.sh").read_text().replace("--exp cuboid", "--exp point")
+    (folder / "task/point/train.sh").write_text(script)
+    words = ["--cluster", "local", "--wait", "--exp", "point", "--sim", "toy", *SIZE]
+    plugins = "toy_point,toy_kinematics"
+    done = run("submit", *words, "--root", str(tmp_path), folder=folder, plugins=plugins)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert last_state(tmp_path)["training_step"] == 24000

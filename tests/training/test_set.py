@@ -245,3 +245,12 @@ def test_the_tasks_decimation_counts_unless_an_option_or_a_recipe_says_another(
     plan = plan_new(Request(tmp_path, asked))
     assert plan.config.ppo.decimation == decimation
     assert plan.values["recipe_values"]["hold"] == decimation
+
+
+def test_a_complete_run_knows_the_decimation_that_its_task_has_decided(tmp_path: Path) -> None:
+    own = ("--set", "control.decimation=10")
+    assert train(tmp_path, *own) == 0
+    name = only_run(tmp_path).name
+    assert train(tmp_path, "--run", name, "--decimation", "10") == 0
+    with pytest.raises(RequestError, match="is complete with --hold 10, not 5"):
+        train(tmp_path, "--run", name, "--decimation", "5")
