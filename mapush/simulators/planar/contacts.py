@@ -1,0 +1,268 @@
+"""What touches: robots' spheres and the object, robots' capsules, robots and walls."""
+
+# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
+from __future__ import annotations
+
+import warp as wp
+
+from mapush.simulators.planar.bodies import (
+    Body,
+    compliance,
+    cross,
+    perpendicular,
+    point_acceleration,
+    point_velocity,
+    pushed,
+    turn,
+    turn_back,
+)
+from mapush.simulators.planar.constants import Constants
+from mapush.simulators.planar.soft import DAMPING, STIFFNESS, impedance, softness
+
+NOTHING = wp.constant(-1)
+"""Instead of a body: a wall."""
+_TINY = wp.constant(1.0e-9)
+
+
+@wp.struct
+class Contact:
+    """One touching pair for the length of a substep, and the force between them.
+
+    Attributes:
+        first: index of the body on which the force acts.
+        second: of the one on which its opposite acts, or NOTHING.
+        normal: unit vector from the second to the first.
+        arm: from the first body's centre of mass to the point of contact, m.
+        opposite: likewise from the second's.
+        depth: of the overlap, m; negative.
+        reference: accelerations asked for along the normal and along the tangent, m/s^2.
+        give: R of both, 1/kg.
+        inverse: 1 / (compliance + R) along the normal and along the tangent, kg.
+        force: along the normal and along the tangent, N.
+    """
+
+    first: int
+    second: int
+    normal: wp.vec2
+    arm: wp.vec2
+    opposite: wp.vec2
+    depth: float
+    reference: wp.vec2
+    give: float
+    inverse: wp.vec2
+    force: wp.vec2
+
+
+@wp.func
+def to_rounded_box(point: wp.vec2, half: wp.vec2, rounding: float) -> wp.vec3:
+    """Outward unit normal at, and signed distance of a point from, a box with rounded corners.
+
+    A cylinder is one whose half lengths are 0. Where the point is inside the inner box, the normal
+    is that of the nearest face, as in MuJoCo's sphere-to-box collision.
+
+    Args:
+        point: in the box's frame, m.
+        half: half lengths, m.
+        rounding: radius, m.
+    """
+    nearest = wp.vec2(wp.clamp(point[0], -half[0], half[0]), wp.clamp(point[1], -half[1], half[1]))
+    outside = point - nearest
+    length = wp.length(outside)
+    if length > _TINY:
+        return wp.vec3(outside[0] / length, outside[1] / length, length - rounding)
+    inside_x = half[0] - wp.abs(point[0])
+    inside_y = half[1] - wp.abs(point[1])
+    if inside_x < inside_y:
+        return wp.vec3(wp.sign(point[0]), 0.0, -inside_x - rounding)
+    return wp.vec3(0.0, wp.sign(point[1]), -inside_y - rounding)
+
+
+@wp.func
+def between_segments(offset: wp.vec2, along: wp.vec2, other: wp.vec2, half: float) -> wp.vec2:
+    """Where two segments are nearest, as distances from their middles, m.
+
+    Ericson, Real-Time Collision Detection, section 5.1.9.
+
+    Args:
+        offset: from the middle of the second to that of the first, m.
+        along: unit vector of the first.
+        other: unit vector of the second.
+        half: half length of both, m.
+    """
+    straight = wp.dot(along, other)
+    first_offset, second_offset = wp.dot(along, offset), wp.dot(other, offset)
+    slant = 1.0 - straight * straight
+    first = float(0.0)
+    if slant > _TINY:
+        first = wp.clamp((straight * second_offset - first_offset) / slant, -half, half)
+    second = straight * first + second_offset
+    if wp.abs(second) > half:
+        second = wp.clamp(second, -half, half)
+        first = wp.clamp(straight * second - first_offset, -half, half)
+    return wp.vec2(first, second)
+
+
+@wp.func
+def _add(contacts: wp.array(dtype=Contact), count: int, contact: Contact) -> int:
+    if count < contacts.shape[0]:
+        contacts[count] = contact
+    return count + 1
+
+
+@wp.func
+def find_hull(
+    bodies: wp.array(dtype=Body), k: Constants, robot: int, contacts: wp.array(dtype=Contact), count: int
+) -> int:
+    """Add the contacts of a robot's spheres with the object's shapes; the new number of contacts.
+
+    Bodies are the object and then the robots.
+    """
+    own, thing = bodies[robot], bodies[0]
+    origin = thing.position - turn(k.center, thing.facing)
+    away = own.position - origin
+    reach = k.object_reach + k.hull_reach
+    if wp.dot(away, away) > reach * reach:
+        return count
+    for i in range(k.spheres.shape[0]):
+        sphere = k.spheres[i]
+        arm = turn(wp.vec2(sphere[0], sphere[1]), own.facing)
+        seen = turn_back(away + arm, thing.facing)
+        for j in range(k.shapes.shape[0]):
+            shape = k.shapes[j]
+            found = to_rounded_box(
+                seen - wp.vec2(shape[0], shape[1]), wp.vec2(shape[2], shape[3]), k.roundings[j]
+            )
+            distance = found[2] - sphere[2]
+            if distance < 0.0:
+                contact = Contact()
+                contact.first = robot
+                contact.second = 0
+                contact.normal = turn(wp.vec2(found[0], found[1]), thing.facing)
+                contact.arm = arm - contact.normal * (sphere[2] + 0.5 * distance)
+                contact.opposite = own.position + contact.arm - thing.position
+                contact.depth = distance
+                count = _add(contacts, count, contact)
+    return count
+
+
+@wp.func
+def find_capsules(
+    bodies: wp.array(dtype=Body),
+    k: Constants,
+    robot: int,
+    other: int,
+    contacts: wp.array(dtype=Contact),
+    count: int,
+) -> int:
+    """Add the contact of two robots' capsules, if they touch; the new number of contacts."""
+    own, theirs = bodies[robot], bodies[other]
+    offset = own.position - theirs.position
+    reach = 2.0 * (k.capsule_half + k.capsule_radius)
+    if wp.dot(offset, offset) > reach * reach:
+        return count
+    where = between_segments(offset, own.facing, theirs.facing, k.capsule_half)
+    arm, opposite = where[0] * own.facing, where[1] * theirs.facing
+    gap = offset + arm - opposite
+    length = wp.length(gap)
+    # Where the axes cross there is no direction between them.
+    if length > _TINY and length < 2.0 * k.capsule_radius:
+        contact = Contact()
+        contact.first = robot
+        contact.second = other
+        contact.normal = gap / length
+        contact.depth = length - 2.0 * k.capsule_radius
+        into = k.capsule_radius + 0.5 * contact.depth
+        contact.arm = arm - contact.normal * into
+        contact.opposite = opposite + contact.normal * into
+        count = _add(contacts, count, contact)
+    return count
+
+
+@wp.func
+def find_walls(
+    bodies: wp.array(dtype=Body), k: Constants, robot: int, contacts: wp.array(dtype=Contact), count: int
+) -> int:
+    """Add a robot's contacts with the walls, which stop its base; the new number of contacts."""
+    position = bodies[robot].position
+    for axis in range(2):
+        beyond = wp.abs(position[axis]) - k.wall[axis]
+        if beyond > 0.0:
+            contact = Contact()
+            contact.first = robot
+            contact.second = NOTHING
+            contact.normal[axis] = -wp.sign(position[axis])
+            contact.depth = -beyond
+            count = _add(contacts, count, contact)
+    return count
+
+
+@wp.func
+def prepare(bodies: wp.array(dtype=Body), k: Constants, contact: Contact) -> Contact:
+    """The contact with what a substep's sweeps need: its reference, its give and its inverse."""
+    result = contact
+    first = bodies[contact.first]
+    tangent = perpendicular(contact.normal)
+    velocity = point_velocity(first, contact.arm)
+    along = compliance(first, contact.arm, contact.normal)
+    across = compliance(first, contact.arm, tangent)
+    weight = k.robot_weight
+    if contact.second >= 0:
+        second = bodies[contact.second]
+        velocity = velocity - point_velocity(second, contact.opposite)
+        along = along + compliance(second, contact.opposite, contact.normal)
+        across = across + compliance(second, contact.opposite, tangent)
+        if contact.second == 0:
+            weight = weight + k.object_weight
+        else:
+            weight = weight + k.robot_weight
+    else:
+        weight = first.inverse_mass  # MuJoCo takes that of the one joint that a stop acts on
+    share = impedance(contact.depth)
+    result.reference = wp.vec2(
+        -DAMPING * wp.dot(velocity, contact.normal) - STIFFNESS * share * contact.depth,
+        -DAMPING * wp.dot(velocity, tangent),
+    )
+    result.give = softness(share, weight)
+    result.inverse = wp.vec2(1.0 / (along + result.give), 1.0 / (across + result.give))
+    result.force = wp.vec2(0.0, 0.0)
+    return result
+
+
+@wp.func
+def relax(bodies: wp.array(dtype=Body), contacts: wp.array(dtype=Contact), i: int, friction: float) -> float:
+    """Bring one contact's force to what its two bodies' accelerations ask for; the change, N.
+
+    A step of projected Gauss-Seidel: the normal force does not pull, and then the tangential one
+    stays within friction's limit. A wall has no friction.
+    """
+    contact = contacts[i]
+    first = bodies[contact.first]
+    normal = contact.normal
+    has_second = contact.second >= 0
+    second = bodies[wp.max(contact.second, 0)]
+    acceleration = point_acceleration(first, contact.arm)
+    if has_second:
+        acceleration = acceleration - point_acceleration(second, contact.opposite)
+    old = contact.force
+    lack = contact.reference[0] - wp.dot(acceleration, normal) - contact.give * old[0]
+    along = wp.max(old[0] + lack * contact.inverse[0], 0.0)
+    push = (along - old[0]) * normal
+    first = pushed(first, contact.arm, push)
+    across = float(0.0)
+    if has_second:
+        second = pushed(second, contact.opposite, -push)
+        tangent = perpendicular(normal)
+        acceleration = point_acceleration(first, contact.arm) - point_acceleration(
+            second, contact.opposite
+        )
+        lack = contact.reference[1] - wp.dot(acceleration, tangent) - contact.give * old[1]
+        limit = friction * along
+        across = wp.clamp(old[1] + lack * contact.inverse[1], -limit, limit)
+        push = (across - old[1]) * tangent
+        first = pushed(first, contact.arm, push)
+        second = pushed(second, contact.opposite, -push)
+        bodies[contact.second] = second
+    bodies[contact.first] = first
+    contact.force = wp.vec2(along, across)
+    contacts[i] = contact
+    return wp.abs(along - old[0]) + wp.abs(across - old[1])

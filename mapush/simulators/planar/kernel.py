@@ -1,0 +1,96 @@
+"""The scene's step as a Warp kernel: one thread for each environment."""
+
+# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
+from __future__ import annotations
+
+from typing import Any
+
+import warp as wp
+
+from mapush.simulators.planar.bodies import Body, cross, perpendicular, turn
+from mapush.simulators.planar.constants import Constants
+from mapush.simulators.planar.contacts import Contact
+from mapush.simulators.planar.ground import Support
+from mapush.simulators.planar.substep import advance
+
+BODY_SIZE = wp.constant(6)
+"""Numbers of a body in a state: x, y, yaw of its origin and their rates; m, rad, s."""
+
+
+@wp.func
+def load_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: wp.array(dtype=Body)):
+    """Take the bodies of one environment out of a batch's state."""
+    for i in range(bodies.shape[0]):
+        at = BODY_SIZE * i
+        body = Body()
+        body.position = wp.vec2(state[e, at], state[e, at + 1])
+        body.yaw = state[e, at + 2]
+        body.velocity = wp.vec2(state[e, at + 3], state[e, at + 4])
+        body.spin = state[e, at + 5]
+        body.facing = wp.vec2(wp.cos(body.yaw), wp.sin(body.yaw))
+        if i == 0:
+            center = turn(k.center, body.facing)
+            body.position = body.position + center
+            body.velocity = body.velocity + body.spin * perpendicular(center)
+            body.inverse_mass = 1.0 / k.mass
+            body.inverse_inertia = 1.0 / k.inertia
+        else:
+            body.inverse_mass = 1.0 / k.robot_mass
+            body.inverse_inertia = 1.0 / k.robot_inertia
+        bodies[i] = body
+
+
+@wp.func
+def store_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: wp.array(dtype=Body)):
+    """Put them back."""
+    for i in range(bodies.shape[0]):
+        at = BODY_SIZE * i
+        body = bodies[i]
+        if i == 0:
+            center = turn(k.center, body.facing)
+            body.position = body.position - center
+            body.velocity = body.velocity - body.spin * perpendicular(center)
+        state[e, at] = body.position[0]
+        state[e, at + 1] = body.position[1]
+        state[e, at + 2] = body.yaw
+        state[e, at + 3] = body.velocity[0]
+        state[e, at + 4] = body.velocity[1]
+        state[e, at + 5] = body.spin
+
+
+def make_step(robots: int, supports: int, substeps: int) -> Any:  # noqa: ANN401 - a Warp kernel
+    """The kernel that steps every environment once.
+
+    Args:
+        robots: in a scene.
+        supports: points that its object stands on.
+        substeps: of a control step.
+    """
+    count, room, points = robots + 1, contact_room(robots), max(supports, 1)
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def control_step(
+        state: wp.array2d(dtype=float),
+        command: wp.array2d(dtype=wp.vec3),
+        friction: wp.array(dtype=float),
+        k: Constants,
+        first: int,
+    ):
+        e = wp.tid() + first
+        bodies = wp.zeros(shape=count, dtype=Body)
+        contacts = wp.zeros(shape=room, dtype=Contact)
+        points_ = wp.zeros(shape=points, dtype=Support)
+        commands = wp.zeros(shape=robots, dtype=wp.vec3)
+        load_bodies(state, e, k, bodies)
+        for i in range(robots):
+            commands[i] = command[e, i]
+        for _ in range(substeps):
+            advance(bodies, commands, k, contacts, points_, friction[e])
+        store_bodies(state, e, k, bodies)
+
+    return control_step
+
+
+def contact_room(robots: int) -> int:
+    """Contacts that a scene has room for; see the test that never fills it."""
+    return 8 * robots
