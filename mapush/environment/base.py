@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Protocol, Tuple
+from typing import Any, Callable, Dict, List, Protocol, Tuple
 
 import torch
+
+from mapush.errors import RequestError
+from mapush.tasks.base import TaskSpec
+
+RECENT = 500  # finished episodes that the running success rate looks back on
+
+Policy = Callable[[torch.Tensor], torch.Tensor]
+"""Actions (envs, agents, size) of observations (envs, agents, size)."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,43 @@ class Episode:
     failure: bool
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How the first episodes of all environments went.
+
+    Attributes:
+        success: (envs,) bool, it reached the aim.
+        failure: (envs,) bool, it ended otherwise, time apart.
+        control_steps: (envs,) that it took.
+        reward: (envs,) summed over them, mean of the agents.
+        held: (envs, metrics) control steps at which each metric's thing held.
+    """
+
+    success: torch.Tensor
+    failure: torch.Tensor
+    control_steps: torch.Tensor
+    reward: torch.Tensor
+    held: torch.Tensor
+
+
+def check_decimation(task: TaskSpec, decimation: int) -> None:
+    """Refuse actions that are not held for a whole share of an episode.
+
+    Raises:
+        RequestError: they are not.
+    """
+    if decimation < 1 or task.control_steps % decimation:
+        raise RequestError(
+            f"--hold {decimation}: an action is held for a whole number of control steps that "
+            f"divides the episode's {task.control_steps}"
+        )
+
+
 class Environment(Protocol):
     """`num_envs` copies of a task whose episodes follow one another.
 
     Attributes:
+        task: what is played.
         num_envs: how many.
         device: where all tensors live.
         agents: how many act in each; alike, one policy serves them all.
@@ -47,8 +88,10 @@ class Environment(Protocol):
         angles: where angles, rad, stand in an observation.
         decimation: control steps per action.
         control_step_seconds: length of a control step, s.
+        metric_names: of what an `Outcome` counts.
     """
 
+    task: TaskSpec
     num_envs: int
     device: torch.device
     agents: int
@@ -57,6 +100,7 @@ class Environment(Protocol):
     angles: Tuple[int, ...]
     decimation: int
     control_step_seconds: float
+    metric_names: Tuple[str, ...]
 
     def observe(self) -> torch.Tensor:
         """Observations (envs, agents, size) of the present state."""
@@ -66,6 +110,15 @@ class Environment(Protocol):
         """Hold actions (envs, agents, size) for `decimation` control steps; begin anew where done.
 
         An episode that ends meanwhile earns nothing more and begins anew with the next action.
+        """
+        ...
+
+    def play(self, policy: Policy, check: Callable[[], None] = lambda: None) -> Outcome:
+        """Run the episodes that have just begun to their ends; none begins anew.
+
+        Args:
+            policy: decides.
+            check: called before every decision at least; may raise to stop.
         """
         ...
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mapush.environment.base import Environment
 from mapush.environment.vector import VectorEnvironment
-from mapush.simulators import SimulatorChoice, make_simulator
+from mapush.simulators import SimulatorChoice, builder, check_choice, make_simulator
 from mapush.tasks.base import TaskSpec
 
 
@@ -14,7 +15,7 @@ def make_environment(
     seed: int,
     decimation: int,
     room: int = 0,
-) -> VectorEnvironment:
+) -> Environment:
     """Build a simulator and an environment around it.
 
     Args:
@@ -28,6 +29,10 @@ def make_environment(
     Raises:
         RequestError: the simulator is not there, or `decimation` does not fit the episode.
     """
+    kind = check_choice(simulator)
+    if kind.environment is not None:
+        build = builder(kind, kind.environment)
+        return build(task, num_envs, simulator.device, seed, decimation)
     built = make_simulator(simulator, task.scene, num_envs, room)
     try:
         return VectorEnvironment(task, built, seed, decimation)

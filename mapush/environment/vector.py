@@ -8,15 +8,17 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Tuple
 
 import torch
 
-from mapush.environment.base import Episode, Transition
-from mapush.errors import RequestError
+from mapush.environment.base import (
+    RECENT,
+    Episode,
+    Outcome,
+    Policy,
+    Transition,
+    check_decimation,
+)
 from mapush.simulators.base import Simulator, State
-from mapush.tasks.base import TaskSpec
+from mapush.tasks.base import FromGenerator, TaskSpec
 from mapush.tasks.registry import make_logic
-
-RECENT = 500  # finished episodes that the running success rate looks back on
-
-Policy = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,7 @@ class VectorEnvironment:
     def __init__(
         self, task: TaskSpec, simulator: Simulator, seed: int, decimation: int = 1
     ) -> None:
-        if decimation < 1 or task.control_steps % decimation:
-            raise RequestError(
-                f"--hold {decimation}: an action is held for a whole number of control steps that "
-                f"divides the episode's {task.control_steps}"
-            )
+        check_decimation(task, decimation)
         self.task = task
         self.num_envs = simulator.num_envs
         self.device = simulator.device
@@ -152,6 +150,23 @@ class VectorEnvironment:
                 yield each
                 if bool(done.all()):
                     return
+
+    def play(self, policy: Policy, check: Callable[[], None] = lambda: None) -> Outcome:
+        """Run the episodes that have just begun to their ends; none begins anew."""
+        success = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        failed = success.clone()
+        steps = torch.zeros(self.num_envs, device=self.device)
+        total = steps.clone()
+        held = torch.zeros(self.num_envs, len(self.metric_names), device=self.device)
+        for each in self.first_episodes(policy, check):
+            live = each.live
+            steps += live
+            for index, value in enumerate(each.metrics):
+                held[:, index] += live & value
+            total += live * torch.stack([term.mean(dim=1) for term in each.rewards]).sum(dim=0)
+            success |= live & each.success
+            failed |= live & each.failure
+        return Outcome(success, failed, steps, total, held)
 
     def take_episodes(self) -> List[Episode]:
         """Hand over the episodes finished since the last call, in order."""
@@ -250,7 +265,7 @@ class VectorEnvironment:
         # device could do without asking how many there are: the runs and checkpoints that there
         # continue this sequence of draws. The simulator itself gets a mask.
         count = int(mask.sum())
-        drawn = self._logic.draw(count, self._generator)
+        drawn = self._logic.draw(count, FromGenerator(self._generator))
         start = drawn if count == self.num_envs else drawn.spread(mask)
         self._simulator.reset(mask, start)
         self._clock[mask] = 0

@@ -6,8 +6,8 @@ from typing import Callable, Optional
 
 import torch
 
+from mapush.environment.base import Environment, Policy
 from mapush.environment.build import make_environment
-from mapush.environment.vector import Policy, VectorEnvironment
 from mapush.evaluation.figures import Figures
 from mapush.simulators import SimulatorChoice, simulator_kind
 from mapush.tasks.base import TaskSpec
@@ -40,7 +40,7 @@ class Evaluator:
     ) -> None:
         self.task, self.simulator, self.envs = task, simulator, envs
         self.seed, self.decimation = seed, decimation
-        self._kept: Optional[VectorEnvironment] = None
+        self._kept: Optional[Environment] = None
 
     def evaluate(self, policy: Policy, check: Callable[[], None] = lambda: None) -> Figures:
         """Run the protocol from the seed.
@@ -66,7 +66,7 @@ class Evaluator:
         if environment is not None:
             environment.close()
 
-    def _environment(self) -> VectorEnvironment:
+    def _environment(self) -> Environment:
         if self._kept is None:
             self._kept = make_environment(
                 self.task, self.envs, self.simulator, self.seed, self.decimation
@@ -77,7 +77,7 @@ class Evaluator:
 
 
 def evaluate(
-    environment: VectorEnvironment, policy: Policy, check: Callable[[], None] = lambda: None
+    environment: Environment, policy: Policy, check: Callable[[], None] = lambda: None
 ) -> Figures:
     """Run the first episode of every environment.
 
@@ -86,31 +86,19 @@ def evaluate(
         policy: actions (envs, agents, size) of observations (envs, agents, size); deterministic.
         check: called before every control step; may raise to stop the evaluation.
     """
-    device, count = environment.device, environment.num_envs
-    success = torch.zeros(count, dtype=torch.bool, device=device)
-    failed = success.clone()
-    steps = torch.zeros(count, device=device)
-    total = steps.clone()
-    held = [steps.clone() for _ in environment.metric_names]
-    for each in environment.first_episodes(policy, check):
-        live = each.live
-        steps += live
-        for sums, value in zip(held, each.metrics):
-            sums += live & value
-        total += live * torch.stack([term.mean(dim=1) for term in each.rewards]).sum(dim=0)
-        success |= live & each.success
-        failed |= live & each.failure
+    done = environment.play(policy, check)
+    success, steps = done.success, done.control_steps.float()
     whole = float(environment.task.control_steps)
     time = torch.where(success, steps, whole) * environment.control_step_seconds
     successes = max(int(success.sum()), 1)
     return Figures(
         success_rate=float(success.float().mean()),
         finished_time=float(time.mean()),
-        episodes=count,
-        failure_rate=float(failed.float().mean()),
-        mean_return=float(total.mean()),
+        episodes=environment.num_envs,
+        failure_rate=float(done.failure.float().mean()),
+        mean_return=float(done.reward.mean()),
         metrics={
-            name: float((sums / steps)[success].sum() / successes)
-            for name, sums in zip(environment.metric_names, held)
+            name: float((done.held[:, index] / steps)[success].sum() / successes)
+            for index, name in enumerate(environment.metric_names)
         },
     )

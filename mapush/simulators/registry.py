@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mapush.simulators.base import Simulator
     from mapush.simulators.view import Drawing, DrawnSimulator
 
-DEFAULT = "mujoco"
+DEFAULT = "planar"
 DEVICES = ("auto", "cpu", "cuda", "cuda:N")
-_BUILT_IN = ("mapush.simulators.mujoco", "mapush.simulators.isaacgym")
+_BUILT_IN = ("mapush.simulators.planar", "mapush.simulators.mujoco", "mapush.simulators.isaacgym")
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,2})?")
 
 
@@ -37,6 +37,8 @@ class SimulatorKind:
             the process does not simulate on another already.
         robots: models of a robot it knows, `planar` or `legs`.
         exact_resume: kinds of device on which a restored capture continues to the bit.
+        environment: called with (task, num_envs, device, seed, decimation), gives an `Environment`
+            in which scene and task are one; None where an environment steps the simulator.
         simultaneous: whether a process may have several at a time; one that may not is closed
             before another is used.
         draw: called as `build` with a `Drawing` for the room, gives a `DrawnSimulator`, which has
@@ -55,6 +57,7 @@ class SimulatorKind:
     devices: Tuple[str, ...] = ("cpu",)
     robots: Tuple[str, ...] = ("planar",)
     exact_resume: Tuple[str, ...] = ("cpu",)
+    environment: Optional[plugins.Reference] = None
     simultaneous: bool = True
     draw: Optional[plugins.Reference] = None
     parse_options: Optional[plugins.Reference] = None
@@ -182,8 +185,8 @@ def make_simulator(
     Raises:
         RequestError: there is none of that name, or what it needs is not there.
     """
-    kind = _checked(choice)
-    return _builder(kind, kind.build)(scene, num_envs, choice.device, choice.options, room)
+    kind = check_choice(choice)
+    return builder(kind, kind.build)(scene, num_envs, choice.device, choice.options, room)
 
 
 def make_drawn_simulator(
@@ -194,10 +197,10 @@ def make_drawn_simulator(
     Raises:
         RequestError: there is none of that name, it draws nothing, or it cannot here.
     """
-    kind = _checked(choice)
+    kind = check_choice(choice)
     if kind.draw is None:
         raise RequestError(f"--sim {kind.name}: has no cameras and no window of its own")
-    return _builder(kind, kind.draw)(scene, num_envs, choice.device, choice.options, drawing)
+    return builder(kind, kind.draw)(scene, num_envs, choice.device, choice.options, drawing)
 
 
 def check_options(choice: SimulatorChoice) -> None:
@@ -216,14 +219,24 @@ def check_options(choice: SimulatorChoice) -> None:
     plugins.resolve(kind.parse_options)(choice.options)
 
 
-def _checked(choice: SimulatorChoice) -> SimulatorKind:
+def check_choice(choice: SimulatorChoice) -> SimulatorKind:
+    """The kind of simulator that is asked for.
+
+    Raises:
+        RequestError: there is none of that name, or it does not take the device or the options.
+    """
     kind = simulator_kind(choice.name)
     kind.device(choice.device)
     check_options(choice)
     return kind
 
 
-def _builder(kind: SimulatorKind, reference: plugins.Reference) -> Callable[..., Any]:
+def builder(kind: SimulatorKind, reference: plugins.Reference) -> Callable[..., Any]:
+    """What one of its references names.
+
+    Raises:
+        RequestError: what it imports is not there.
+    """
     try:
         return plugins.resolve(reference)
     except ImportError as error:

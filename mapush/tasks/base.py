@@ -131,6 +131,32 @@ class Judgement:
     rewards: Tuple[torch.Tensor, ...]
 
 
+class Random(Protocol):
+    """Where the starts of episodes take their random numbers from.
+
+    Attributes:
+        device: on which they are.
+    """
+
+    device: torch.device
+
+    def rand(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1), float32; the first dimension is that of the environments."""
+        ...
+
+
+class FromGenerator:
+    """Random numbers in the order in which a generator gives them."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.device = generator.device
+        self._generator = generator
+
+    def rand(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1)."""
+        return torch.rand(*shape, generator=self._generator, device=self.device)
+
+
 class TaskLogic(ABC):
     """Observation, action, reward, end and start of a task, on a batch of environments.
 
@@ -148,8 +174,8 @@ class TaskLogic(ABC):
         self.memory: Dict[str, torch.Tensor] = {}
 
     @abstractmethod
-    def draw(self, count: int, generator: torch.Generator) -> Start:
-        """Draw where `count` episodes begin, on the generator's device."""
+    def draw(self, count: int, random: Random) -> Start:
+        """Draw where `count` episodes begin, on the random numbers' device."""
 
     @abstractmethod
     def begin(self, mask: torch.Tensor, start: Start, state: State) -> None:

@@ -18,6 +18,7 @@ from mapush.simulators import SimulatorChoice, make_simulator
 from mapush.simulators.base import Simulator
 from mapush.simulators.isaacgym import preflight
 from mapush.simulators.isaacgym.options import parse
+from mapush.tasks.base import FromGenerator
 from mapush.tasks.push.reset import draw_start
 from tests.support import differences
 
@@ -43,7 +44,7 @@ def begun(exp: str, envs: int = ENVS) -> Simulator:
     """Environments in the middle of drawn episodes, robots walking at random."""
     simulator = made(exp, envs)
     generator = torch.Generator().manual_seed(7)
-    simulator.reset(everyone(envs), draw_start(task_of(exp), envs, generator))
+    simulator.reset(everyone(envs), draw_start(task_of(exp), envs, FromGenerator(generator)))
     walk(simulator, 20, seed=1)
     return simulator
 
@@ -242,7 +243,7 @@ def test_a_capture_that_does_not_fit_is_refused_and_changes_nothing(wrong: str) 
 def test_an_evaluation_borrows_the_world_and_gives_it_back() -> None:
     training = made("cuboid", 3, room=4)
     generator = torch.Generator().manual_seed(7)
-    training.reset(everyone(3), draw_start(task_of("cuboid"), 3, generator))
+    training.reset(everyone(3), draw_start(task_of("cuboid"), 3, FromGenerator(generator)))
     walk(training, 10, seed=1)
     training.load_state_dict(training.state_dict())
     before = training.state_dict()

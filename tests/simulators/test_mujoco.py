@@ -18,6 +18,7 @@ from mapush.robots.planar import ROBOT
 from mapush.simulators import Scene, SimulatorChoice, known_simulators, make_simulator
 from mapush.simulators.base import Start
 from mapush.simulators.mujoco.simulator import MujocoSimulator
+from mapush.tasks.base import FromGenerator
 from mapush.tasks.push.reset import draw_start
 from tests.support import differences
 
@@ -30,7 +31,7 @@ def begun(exp: str, envs: int = ENVS, threads: int = 0) -> MujocoSimulator:
     task = task_of(exp)
     simulator = MujocoSimulator(task.scene, envs, threads)
     generator = torch.Generator().manual_seed(7)
-    simulator.reset(everyone(envs), draw_start(task, envs, generator))
+    simulator.reset(everyone(envs), draw_start(task, envs, FromGenerator(generator)))
     walk(simulator, 60, seed=1)
     return simulator
 

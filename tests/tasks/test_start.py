@@ -9,6 +9,7 @@ import torch
 
 from mapush.simulators.base import Start
 from mapush.tasks.push.geometry import pair_distances
+from mapush.tasks.base import FromGenerator
 from mapush.tasks.push.reset import draw_start
 from tests.environment.scripted import task_of
 
@@ -17,7 +18,7 @@ EXPERIMENTS = ("cuboid", "Tblock", "cylinder")
 
 
 def draw(exp: str, seed: int = 1) -> Start:
-    return draw_start(task_of(exp), COUNT, torch.Generator().manual_seed(seed))
+    return draw_start(task_of(exp), COUNT, FromGenerator(torch.Generator().manual_seed(seed)))
 
 
 def assert_uniform(values: torch.Tensor, low: float, high: float) -> None:

@@ -23,6 +23,7 @@ class Constants:
     Attributes:
         mass, inertia: of the object, kg and kg m^2 about the vertical through its centre of mass.
         center: that centre, m from the object's origin.
+        height: of the object's origin above the ground, m.
         object_reach: no point of the object is farther from its origin, m.
         shapes: x, y of the centre and half lengths along x and y of every shape, m.
         roundings: radius by which each is larger, m: a cylinder has only that.
@@ -30,6 +31,8 @@ class Constants:
         spread: xx, xy, yy of the inverse of the supports' second moments, 1/m^2.
         push_height: of the centre of mass, m; 0 keeps the loads as they are.
         object_weight, robot_weight: MuJoCo's `body_invweight0` of both, 1/kg.
+        drawn_share: weight of the object's drawn friction against the ground's own.
+        ground_friction: the ground's.
         robot_mass, robot_inertia: kg, kg m^2.
         spheres: x, y in the robot's frame and radius of the hull, m.
         hull_reach: no point of the hull is farther from the base, m.
@@ -45,6 +48,7 @@ class Constants:
     mass: float
     inertia: float
     center: wp.vec2
+    height: float
     object_reach: float
     shapes: wp.array(dtype=wp.vec4)
     roundings: wp.array(dtype=float)
@@ -53,6 +57,8 @@ class Constants:
     push_height: float
     object_weight: float
     robot_weight: float
+    drawn_share: float
+    ground_friction: float
     robot_mass: float
     robot_inertia: float
     spheres: wp.array(dtype=wp.vec3)
@@ -80,6 +86,7 @@ def make_constants(scene: Scene, robot: RobotModel, substeps: int, device: str) 
     k.supports = wp.array(
         np.array(supports, np.float32).reshape(-1, 3), dtype=wp.vec3, device=device
     )
+    k.drawn_share, k.ground_friction = robot.ground_share, scene.arena.friction
     k.robot_mass, k.robot_inertia = robot.mass, robot.yaw_inertia
     # Two of the base's three directions are free.
     k.robot_weight = 2.0 / 3.0 / robot.mass
@@ -112,7 +119,7 @@ def _put_object(k: Constants, thing: Object) -> _Rows:
     k.center = wp.vec2(float(center[0]), float(center[1]))
     k.object_reach = thing.reach
     k.object_weight = 1.0 / mass
-    k.push_height = thing.height / 2
+    k.push_height = k.height = thing.height / 2
     shapes: List[Tuple[float, ...]] = []
     roundings: List[float] = []
     points: List[Tuple[float, float]] = []

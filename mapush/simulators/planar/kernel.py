@@ -7,7 +7,7 @@ from typing import Any
 
 import warp as wp
 
-from mapush.simulators.planar.bodies import Body, cross, perpendicular, turn
+from mapush.simulators.planar.bodies import Body, perpendicular, turn
 from mapush.simulators.planar.constants import Constants
 from mapush.simulators.planar.contacts import Contact
 from mapush.simulators.planar.ground import Support
@@ -58,17 +58,79 @@ def store_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: w
         state[e, at + 5] = body.spin
 
 
-def make_step(robots: int, supports: int, substeps: int) -> Any:  # noqa: ANN401 - a Warp kernel
+@wp.func
+def read_bodies(bodies: wp.array(dtype=Body), k: Constants, state: wp.array(dtype=float)):
+    """Say where everything is, as `mapush.simulators.base.State`, its numbers in order.
+
+    x, y, yaw of every robot; of the object, if `state` has room for it, x, y, yaw, velocity, height.
+    """
+    robots = bodies.shape[0] - 1
+    for i in range(robots):
+        body = bodies[i + 1]
+        state[3 * i] = body.position[0]
+        state[3 * i + 1] = body.position[1]
+        state[3 * i + 2] = body.yaw
+    at = 3 * robots
+    if state.shape[0] > at:
+        thing = bodies[0]
+        center = turn(k.center, thing.facing)
+        state[at] = thing.position[0] - center[0]
+        state[at + 1] = thing.position[1] - center[1]
+        state[at + 2] = thing.yaw
+        velocity = thing.velocity - thing.spin * perpendicular(center)
+        state[at + 3] = velocity[0]
+        state[at + 4] = velocity[1]
+        state[at + 5] = k.height
+
+
+@wp.func
+def place_bodies(start: wp.array(dtype=float), k: Constants, bodies: wp.array(dtype=Body)) -> float:
+    """Put everything where `start` says, and give the friction of the object on the ground.
+
+    Args:
+        start: the numbers of a `mapush.simulators.base.Start`, in order: x, y, yaw of every robot,
+            velocities of every robot and, where there is an object, its x, y, yaw, the target and
+            the friction.
+        k: the scene.
+        bodies: are set.
+    """
+    robots = bodies.shape[0] - 1
+    for i in range(robots):
+        body = bodies[i + 1]
+        body.position = wp.vec2(start[3 * i], start[3 * i + 1])
+        body.yaw = start[3 * i + 2]
+        body.facing = wp.vec2(wp.cos(body.yaw), wp.sin(body.yaw))
+        at = 3 * robots + 2 * i
+        body.velocity = wp.vec2(start[at], start[at + 1])
+        body.spin = 0.0
+        bodies[i + 1] = body
+    at = 5 * robots
+    if k.shapes.shape[0] == 0:
+        return 0.0
+    thing = bodies[0]
+    thing.yaw = start[at + 2]
+    thing.facing = wp.vec2(wp.cos(thing.yaw), wp.sin(thing.yaw))
+    thing.position = wp.vec2(start[at], start[at + 1]) + turn(k.center, thing.facing)
+    thing.velocity = wp.vec2(0.0, 0.0)
+    thing.spin = 0.0
+    bodies[0] = thing
+    return k.drawn_share * start[at + 5] + (1.0 - k.drawn_share) * k.ground_friction
+
+
+def make_step(
+    robots: int, supports: int, substeps: int, module: wp.Module
+) -> Any:  # noqa: ANN401 - a Warp kernel
     """The kernel that steps every environment once.
 
     Args:
         robots: in a scene.
         supports: points that its object stands on.
         substeps: of a control step.
+        module: where the kernel is compiled.
     """
     count, room, points = robots + 1, contact_room(robots), max(supports, 1)
 
-    @wp.kernel(module="unique", enable_backward=False)
+    @wp.kernel(module=module, enable_backward=False)
     def control_step(
         state: wp.array2d(dtype=float),
         command: wp.array2d(dtype=wp.vec3),
@@ -79,13 +141,13 @@ def make_step(robots: int, supports: int, substeps: int) -> Any:  # noqa: ANN401
         e = wp.tid() + first
         bodies = wp.zeros(shape=count, dtype=Body)
         contacts = wp.zeros(shape=room, dtype=Contact)
-        points_ = wp.zeros(shape=points, dtype=Support)
+        standing = wp.zeros(shape=points, dtype=Support)
         commands = wp.zeros(shape=robots, dtype=wp.vec3)
         load_bodies(state, e, k, bodies)
         for i in range(robots):
             commands[i] = command[e, i]
         for _ in range(substeps):
-            advance(bodies, commands, k, contacts, points_, friction[e])
+            advance(bodies, commands, k, contacts, standing, friction[e])
         store_bodies(state, e, k, bodies)
 
     return control_step

@@ -7,7 +7,7 @@ from typing import Tuple
 import torch
 
 from mapush.simulators.base import Start, State
-from mapush.tasks.base import Judgement, TaskLogic
+from mapush.tasks.base import Judgement, Random, TaskLogic
 from mapush.tasks.push.metrics import METRICS
 from mapush.tasks.push.moment import Constants, Moment, heights
 from mapush.tasks.push.observation import observe
@@ -30,9 +30,9 @@ class PushLogic(TaskLogic):
         self._distance = torch.zeros(num_envs, device=device)
         self._moment: Moment
 
-    def draw(self, count: int, generator: torch.Generator) -> Start:
+    def draw(self, count: int, random: Random) -> Start:
         """Draw where `count` episodes begin."""
-        return draw_start(self._task, count, generator)
+        return draw_start(self._task, count, random)
 
     def begin(self, mask: torch.Tensor, start: Start, state: State) -> None:
         """Remember the targets, and the heights that things begin at."""

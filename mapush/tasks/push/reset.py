@@ -8,21 +8,20 @@ import torch
 
 from mapush.simulators.base import Start
 from mapush.simulators.scene import Pair
+from mapush.tasks.base import Random
 from mapush.tasks.push.geometry import polar
 from mapush.tasks.push.spec import PushTask
 
 
-def draw_start(task: PushTask, count: int, generator: torch.Generator) -> Start:
-    """Draw the starting states of `count` environments on the generator's device.
+def draw_start(task: PushTask, count: int, random: Random) -> Start:
+    """Draw the starting states of `count` environments on the random numbers' device.
 
     The robots' places are drawn independently, as published, so about 6% of episodes begin with
     two robots too close and end at once as exceptions.
     """
-    device = generator.device
-
     def uniform(limits: Pair, *shape: int) -> torch.Tensor:
         low, high = limits
-        return low + (high - low) * torch.rand(*shape, generator=generator, device=device)
+        return low + (high - low) * random.rand(*shape)
 
     robots, around = task.robots.count, (0.0, 2 * math.pi)
     place = polar(
