@@ -19,15 +19,13 @@ from typing import List, Optional
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.contender import PROJECT
 from benchmarks.machine import describe_machine
+from benchmarks.measure_start import ONE_UPDATE, seconds_to_checkpoint
 from mapush.arguments import Parser
 from mapush.errors import EXIT_COMPLETE, exit_with
 
-_PROJECT = Path(__file__).resolve().parents[1]
-_OPTIONS = (
-    *("--exp=cuboid", "--num_envs=20", "--decisions=4", "--train_timesteps=400"),
-    *("--eval_freq=0", "--final_envs=0"),
-)
+_OPTIONS = ("--exp=cuboid", *ONE_UPDATE)
 
 
 def is_file(image: str) -> bool:
@@ -54,27 +52,13 @@ def command(image: Optional[str], root: str, name: str) -> List[str]:
 
 
 def seconds_to_first_update(image: Optional[str], name: str) -> float:
-    """From the start of the process to the first checkpoint, which follows the first update.
+    """From the start of the process to the first checkpoint.
 
     Raises:
-        SystemExit: If the training fails.
+        RequestError: If the training fails.
     """
     with tempfile.TemporaryDirectory(prefix="mapush-containers-") as root:
-        begun = time.perf_counter()
-        with subprocess.Popen(
-            command(image, root, name),
-            cwd=_PROJECT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        ) as process:
-            while not list(Path(root).glob("log/*/*/*/checkpoints/rl_model_*")):
-                if process.poll() is not None:
-                    said = process.stderr.read().decode() if process.stderr else ""
-                    sys.exit(f"mapush: {image or 'bare'}: ended too early: {said}")
-                time.sleep(0.002)
-            spent = time.perf_counter() - begun
-            process.communicate()
-    return spent
+        return seconds_to_checkpoint(command(image, root, name), Path(root), PROJECT)
 
 
 def size(image: str, name: str) -> float:
@@ -127,7 +111,7 @@ def main() -> int:
     console.print(table)
     if arguments.build:
         begun = time.perf_counter()
-        subprocess.run(arguments.build, shell=True, check=True, cwd=_PROJECT, capture_output=True)
+        subprocess.run(arguments.build, shell=True, check=True, cwd=PROJECT, capture_output=True)
         console.print(f"{arguments.build}: {time.perf_counter() - begun:.1f} s")
     return EXIT_COMPLETE
 

@@ -12,10 +12,12 @@ from typing import Dict, List, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.contender import present
 from benchmarks.machine import describe_machine
-from benchmarks.throughput import training_speed
+from benchmarks.measure_training import train
 from mapush.arguments import Parser
 from mapush.errors import EXIT_COMPLETE, exit_with
+from mapush.simulators import DEFAULT
 
 _PARTS = ("simulate", "act", "update")
 
@@ -44,17 +46,9 @@ def measure(contender: Contender, exp: str, train_timesteps: int) -> Dict[str, f
         f"--train_timesteps={train_timesteps}",
         *("--eval_freq=0", "--final_envs=0"),
     ]
-    updates, _, memory = training_speed(exp, options)
-    steps = updates[-1]["steps"] - updates[0]["steps"]
-    looped = sum(
-        (after["steps"] - before["steps"]) / after["steps_per_second"]
-        for before, after in zip(updates, updates[1:])
-    )
-    found = {
-        part: 1e6 * sum(update[f"seconds_{part}"] for update in updates[1:]) / steps
-        for part in _PARTS
-    }
-    return {**found, "speed": steps / looped, "memory": memory}
+    training = train(present(DEFAULT), exp, options)
+    found = {part: 1e6 * training.spent(part) / training.steps for part in _PARTS}
+    return {**found, "speed": training.speed, "memory": training.memory}
 
 
 def main() -> int:

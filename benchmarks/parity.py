@@ -9,35 +9,44 @@ of every environment, deterministic actions) and compares with what its authors 
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
 
-import torch
-import yaml
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks.machine import describe_machine
+from benchmarks.published import EPISODES, Published, find_checkpoints, published_figures
 from mapush.arguments import Parser
-from mapush.errors import RequestError, exit_with
-from mapush.evaluation.evaluator import TEST_SEED, Evaluator
+from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.evaluation.figures import Figures
-from mapush.evaluation.policy import load_policy
-from mapush.simulators import SimulatorChoice
+from mapush.simulators import DEFAULT, SimulatorChoice, load_before_torch, simulator_kind
 from mapush.tasks import known_experiments, load_task, task_folder
 
-MEAN_GOAL = 0.04  # mean absolute error of a task's success rates
-LARGEST_GOAL = 0.10  # of any one checkpoint
-PUBLISHED_EPISODES = 300
-_FIGURES = Path(__file__).with_name("published.yaml")
-_NAME = re.compile(r"rl_model_(\d{1,18})_steps")
+_COLLABORATION = "collaboration degree"  # the metric's name in a task
 
-Known = Dict[str, Dict[float, Dict[str, float]]]
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of one task.
+
+    Attributes:
+        mean: mean absolute error of its success rates.
+        largest: absolute error of any one of them; None for no bound.
+        time: mean absolute error of its finishing times, s.
+    """
+
+    mean: float
+    largest: Optional[float]
+    time: float
+
+
+GOAL = Goal(mean=0.03, largest=0.08, time=0.4)
+OTHER_GOALS: Mapping[str, Goal] = {"Tblock": Goal(mean=0.06, largest=None, time=0.4)}
 
 
 @dataclass(frozen=True)
@@ -46,42 +55,12 @@ class Row:
 
     millions: float
     ours: Figures
-    success: Optional[float]
-    time: Optional[float]
+    published: Optional[Published]
 
     @property
-    def difference(self) -> Optional[float]:
-        """Success rate, ours less the published one."""
-        return None if self.success is None else self.ours.success_rate - self.success
-
-
-def find_checkpoints(
-    root: Path, exps: List[str], only: Optional[List[float]]
-) -> Dict[str, List[Tuple[float, Path]]]:
-    """The module.pt of every task under `root`, with their million steps, in order of steps.
-
-    Raises:
-        RequestError: there is none, or none of those asked for.
-    """
-    if not root.is_dir():
-        raise RequestError(f"--checkpoints {root}: no such directory; name one with <exp>/ in it")
-    found = {}
-    for exp in exps:
-        steps = [
-            (int(named.group(1)) / 1e6, path)
-            for path in root.glob(f"{exp}/rl_model_*_steps/module.pt")
-            if (named := _NAME.fullmatch(path.parent.name))
-        ]
-        chosen = sorted(each for each in steps if only is None or each[0] in only)
-        if chosen:
-            found[exp] = chosen
-    if not found:
-        wanted = "" if only is None else " of " + ", ".join(f"{each:g}" for each in only) + " M"
-        raise RequestError(
-            f"--checkpoints {root}: holds no <exp>/rl_model_<N>_steps/module.pt{wanted} for "
-            f"{', '.join(exps)}"
-        )
-    return found
+    def collaboration(self) -> float:
+        """Our collaboration degree."""
+        return self.ours.metrics.get(_COLLABORATION, float("nan"))
 
 
 def table(exp: str, rows: List[Row]) -> Table:
@@ -95,74 +74,111 @@ def table(exp: str, rows: List[Row]) -> Table:
         "\ndifference",
         "time s\npublished",
         "\nours",
+        "collab.\npublished",
+        "\nours",
         "exceptions\nours",
     ):
         shown.add_column(heading, justify="right")
     for row in rows:
         low, high = row.ours.interval
+        rate, told = row.ours.success_rate, row.published
         shown.add_row(
             f"{row.millions:g}",
-            "-" if row.success is None else f"{row.success:.3f}",
-            f"{row.ours.success_rate:.3f}",
+            "-" if told is None else f"{told.success:.3f}",
+            f"{rate:.3f}",
             f"{low:.3f} .. {high:.3f}",
-            "-" if row.difference is None else f"{row.difference:+.3f}",
-            "-" if row.time is None else f"{row.time:.2f}",
+            "-" if told is None else f"{rate - told.success:+.3f}",
+            "-" if told is None else f"{told.time:.2f}",
             f"{row.ours.finished_time:.2f}",
+            "-" if told is None else f"{told.collaboration:.3f}",
+            f"{row.collaboration:.3f}",
             f"{row.ours.failure_rate:.3f}",
         )
     return shown
 
 
 def verdict(exp: str, rows: List[Row]) -> str:
-    """Mean absolute error and largest difference of one task, and whether the goal is met."""
-    differences = [row.difference for row in rows if row.difference is not None]
-    if not differences:
+    """The errors of one task, ours less what was published, and whether its goal is met."""
+    pairs = [(row, row.published) for row in rows if row.published is not None]
+    if not pairs:
         return f"{exp}: nothing was published of these checkpoints"
-    mean = sum(map(abs, differences)) / len(differences)
-    largest = max(differences, key=abs)
-    times = [row.ours.finished_time - row.time for row in rows if row.time is not None]
-    met = mean <= MEAN_GOAL and abs(largest) <= LARGEST_GOAL
-    return (
-        f"{exp}: mean absolute error {mean:.3f} (goal {MEAN_GOAL:.2f}), "
-        f"largest difference {largest:+.3f} (goal {LARGEST_GOAL:.2f}), "
-        f"mean finishing time {sum(times) / len(times):+.2f} s: "
-        f"goal {'met' if met else 'MISSED'}"
+    goal = OTHER_GOALS.get(exp, GOAL)
+    success = [row.ours.success_rate - told.success for row, told in pairs]
+    times = [row.ours.finished_time - told.time for row, told in pairs]
+    largest = max(success, key=abs)
+    met = (
+        _size(success) <= goal.mean
+        and (goal.largest is None or abs(largest) <= goal.largest)
+        and _size(times) <= goal.time
     )
+    bound = "" if goal.largest is None else f" (goal {goal.largest:.2f})"
+    together = _size([row.collaboration - told.collaboration for row, told in pairs])
+    return (
+        f"{exp}: success rate, mean absolute error {_size(success):.3f} (goal {goal.mean:.2f}), "
+        f"largest {largest:+.3f}{bound}; finishing time, mean absolute error {_size(times):.2f} s "
+        f"(goal {goal.time:.1f}), mean {sum(times) / len(times):+.2f} s: "
+        f"goal {'met' if met else 'MISSED'}; "
+        f"collaboration degree, mean absolute error {together:.3f}"
+    )
+
+
+def _size(differences: List[float]) -> float:
+    return sum(map(abs, differences)) / len(differences)
+
+
+def compare(
+    exp: str, listed: List[Tuple[float, Path]], options: argparse.Namespace, console: Console
+) -> List[Row]:
+    """Evaluate the checkpoints of one task, `listed` with their million steps."""
+    from mapush.evaluation.evaluator import Evaluator
+    from mapush.evaluation.policy import load_policy
+
+    task, known = load_task(task_folder(exp)), published_figures().get(exp, {})
+    simulator = SimulatorChoice(options.sim)
+    rows = []
+    for millions, path in track(
+        listed, exp, console=console, transient=True, disable=not console.is_terminal
+    ):
+        policy = load_policy(path, task)
+        evaluator = Evaluator(task, simulator, options.num_envs, options.seed, policy.decimation)
+        try:
+            ours = evaluator.evaluate(policy)
+        finally:
+            evaluator.close()
+        rows.append(Row(millions, ours, known.get(millions)))
+    return rows
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Evaluate, compare, print."""
     options = _parser().parse_args(arguments)
+    load_before_torch()
+    import torch
+
+    from mapush.evaluation.evaluator import TEST_SEED
+
+    if options.seed is None:
+        options.seed = TEST_SEED
     if options.num_envs < 1:
         raise RequestError(f"--num_envs {options.num_envs}: at least 1")
+    simulator_kind(options.sim)
     exps = options.exp or known_experiments()
-    tasks = {exp: load_task(task_folder(exp)) for exp in exps}
-    known: Known = yaml.safe_load(_FIGURES.read_text(encoding="utf-8"))
     checkpoints = find_checkpoints(options.checkpoints, exps, options.only)
     torch.set_num_threads(1)  # the networks are small; the cores are the simulator's
-    console = Console(highlight=False, width=100)
+    console = Console(highlight=False, width=120)
     begun = time.perf_counter()
     for exp, listed in checkpoints.items():
-        rows = []
-        for millions, path in track(
-            listed, exp, console=console, transient=True, disable=not console.is_terminal
-        ):
-            policy = load_policy(path, tasks[exp])
-            evaluator = Evaluator(
-                tasks[exp], SimulatorChoice(), options.num_envs, options.seed, policy.decimation
-            )
-            ours = evaluator.evaluate(policy)
-            told = known.get(exp, {}).get(millions, {})
-            rows.append(Row(millions, ours, told.get("success"), told.get("time")))
+        rows = compare(exp, listed, options, console)
         console.print(table(exp, rows))
         console.print(verdict(exp, rows), soft_wrap=True)
         console.print()
     console.print(
-        f"{options.num_envs:,} episodes per checkpoint (published: {PUBLISHED_EPISODES}), seed "
-        f"{options.seed}, {time.perf_counter() - begun:.0f} s\n{describe_machine()}",
+        f"--sim {options.sim}, {options.num_envs:,} episodes per checkpoint (published: "
+        f"{EPISODES}), seed {options.seed}, {time.perf_counter() - begun:.0f} s\n"
+        f"{describe_machine()}",
         soft_wrap=True,
     )
-    return 0
+    return EXIT_COMPLETE
 
 
 def _parser() -> Parser:
@@ -174,6 +190,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--checkpoints", type=Path, required=True, metavar="DIR", help="holds <exp>/rl_model_*"
     )
+    parser.add_argument("--sim", default=DEFAULT, help=f"the simulator (default: {DEFAULT})")
     parser.add_argument(
         "--exp", action="append", help="only this task; may be repeated (default: all there are)"
     )
@@ -184,7 +201,7 @@ def _parser() -> Parser:
         "--num_envs", type=int, default=1000, help="episodes per checkpoint (default: 1000)"
     )
     parser.add_argument(
-        "--seed", type=int, default=TEST_SEED, help=f"of the starts (default: {TEST_SEED})"
+        "--seed", type=int, metavar="N", help="of the starts (default: that of mapush.test)"
     )
     return parser
 

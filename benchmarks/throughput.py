@@ -1,133 +1,213 @@
-"""`python -m benchmarks.throughput`: how fast the simulator and the whole training are.
+"""`python -m benchmarks.throughput`: how fast the simulator, the environment and training are.
 
-The training is the real command in a process of its own, with its checkpoints on disk; where its
-time goes is what its metrics.jsonl says.
+With `--against COMMIT`, that commit is checked out beside this one and both are measured in turns.
+The training is the real command with its checkpoints on disk; where its time goes is what its
+metrics.jsonl says.
 """
 
 from __future__ import annotations
 
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Dict, List, Tuple
+import argparse
+import contextlib
+import signal
+from importlib.util import find_spec
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import measure_start, old_commit
+from benchmarks.comparison import Goal, Row, comparison, in_turns, where_time_goes
+from benchmarks.contender import Contender, checked_out, present
 from benchmarks.machine import describe_machine
-from mapush.arguments import Parser
-from mapush.environment.vector import VectorEnvironment
-from mapush.errors import EXIT_COMPLETE, exit_with
-from mapush.runs import metrics
-from mapush.simulators import SimulatorChoice, make_simulator
-from mapush.tasks import load_task, task_folder
-from mapush.tasks.registry import make_logic
+from benchmarks.measure_training import Training, train
+from mapush.arguments import NUMBERS, Parser
+from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
+from mapush.simulators import DEFAULT, known_simulators, simulator_kind
+from mapush.tasks import task_folder
 
-_WARM_UP = 100  # control steps
+MANY_ENVS = 1000  # beside --num_envs, how the environment scales
+SUCCESS = 0.80
 
-
-def simulator_speed(exp: str, num_envs: int, control_steps: int) -> Tuple[float, float]:
-    """Environment steps/s of the simulator alone and of the environment around it.
-
-    Commands are random and change every fifth control step, as under the default recipe.
-    """
-    task = load_task(task_folder(exp))
-    generator = torch.Generator().manual_seed(1)
-    shape = (num_envs, task.agents, task.action_size)
-    simulator = make_simulator(SimulatorChoice(), task.scene, num_envs)
-    logic = make_logic(task, num_envs, simulator.device)
-    everyone = torch.ones(num_envs, dtype=torch.bool)
-    simulator.reset(everyone, logic.draw(num_envs, generator))
-    spent, command = 0.0, torch.zeros(shape)
-    for control_step in range(_WARM_UP + control_steps):
-        if control_step % 5 == 0:
-            command = logic.command(4 * torch.rand(shape, generator=generator) - 2)
-        begun = time.perf_counter()
-        simulator.step(command)
-        if control_step >= _WARM_UP:
-            spent += time.perf_counter() - begun
-    another = make_simulator(SimulatorChoice(), task.scene, num_envs)
-    environment = VectorEnvironment(task, another, seed=1, decimation=5)
-    begun = time.perf_counter()
-    for _ in range(control_steps // 5):
-        environment.step(2 * torch.randn(shape, generator=generator))
-        environment.observe()
-    whole = time.perf_counter() - begun
-    steps = num_envs * control_steps
-    return steps / spent, steps / whole
+_STEPS = "benchmarks.measure_steps"
 
 
-def training_speed(exp: str, options: List[str]) -> Tuple[List[Dict[str, float]], float, float]:
-    """Speed and stalls of every update of a real run, its wall time in s, and its memory in GB."""
-    with tempfile.TemporaryDirectory(prefix="mapush-throughput-") as root:
-        command = [sys.executable, "-m", "mapush.train", "--exp", exp, "--root", root, *options]
-        begun = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        wall = time.perf_counter() - begun
-        recorded = list(metrics.entries(next(Path(root).glob(f"results/*/{metrics.FILE_NAME}"))))
-    updates = [
-        {"steps": each["step"], **each["speed"], **each["checkpoint"]}
-        for each in recorded
-        if each["kind"] == metrics.UPDATE
-    ]
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    return updates, wall, memory
-
-
-def main() -> int:
+def main(arguments: Optional[List[str]] = None) -> int:
     """Measure and print."""
-    parser = Parser(prog="benchmarks.throughput", description=__doc__)
-    parser.add_argument("--exp", default="cuboid", help="task (default: cuboid)")
-    parser.add_argument("--num_envs", type=int, default=200, help="(default: 200)")
-    parser.add_argument("--control_steps", type=int, default=1000, help="(default: 1000)")
-    parser.add_argument("--train_timesteps", type=int, default=2_000_000, help="(default: 2000000)")
-    arguments = parser.parse_args()
-    console = Console(highlight=False)
-    console.print(describe_machine())
-
-    alone, around = simulator_speed(arguments.exp, arguments.num_envs, arguments.control_steps)
-    updates, wall, memory = training_speed(
-        arguments.exp,
-        [f"--num_envs={arguments.num_envs}", f"--train_timesteps={arguments.train_timesteps}"],
-    )
-    steps = updates[-1]["steps"] - updates[0]["steps"]
-    parts = {
-        name: sum(update[f"seconds_{name}"] for update in updates[1:])
-        for name in ("simulate", "act", "update", "save", "evaluate")
-    }
-    looped = sum(
-        (after["steps"] - before["steps"]) / after["steps_per_second"]
-        for before, after in zip(updates, updates[1:])
-    )
-    speed = Table(title=f"{arguments.exp}, {arguments.num_envs} environments")
-    for heading in ("what", "measured", "goal"):
-        speed.add_column(heading, justify="left" if heading == "what" else "right")
-    speed.add_row("simulator alone, environment steps/s", f"{alone:,.0f}", "90,000")
-    speed.add_row("environment (observation, reward, resets), steps/s", f"{around:,.0f}", "")
-    speed.add_row("training with checkpoints, steps/s", f"{steps / looped:,.0f}", "40,000")
-    whole = updates[-1]["steps"] / wall
-    speed.add_row("the whole command, start to results, steps/s", f"{whole:,.0f}", "")
-    speed.add_row("peak memory, GB", f"{memory:.2f}", "1.50")
-    stalls = [update["stall_ms"] for update in updates[1:]]
-    speed.add_row("stall per checkpoint, median ms", f"{statistics.median(stalls):.1f}", "20.0")
-    speed.add_row("stall, share of training time", f"{parts['save'] / looped:.2%}", "2.00%")
-    console.print(speed)
-
-    where = Table(title="where the time goes")
-    where.add_column("part")
-    where.add_column("us per step", justify="right")
-    where.add_column("share", justify="right")
-    parts["log and the rest"] = looped - sum(parts.values())
-    for name, seconds in parts.items():
-        where.add_row(name, f"{1e6 * seconds / steps:.2f}", f"{seconds / looped:.1%}")
-    console.print(where)
+    options = _parser().parse_args(arguments)
+    for name in ("rounds", "num_envs", "train_timesteps"):
+        if getattr(options, name) < 1:
+            raise RequestError(f"--{name} {getattr(options, name)}: at least 1")
+    task_folder(options.exp)
+    console = Console(highlight=False, width=120)
+    console.print(describe_machine(), soft_wrap=True)
+    with _contenders(options) as (old, new):
+        for table in _tables(options, old, new):
+            console.print(table)
     return EXIT_COMPLETE
 
 
+@contextlib.contextmanager
+def _contenders(
+    options: argparse.Namespace,
+) -> Iterator[Tuple[Optional[Contender], List[Contender]]]:
+    """The old commit, if one is asked for, and the simulators of this checkout."""
+    for name in options.sim or ():
+        simulator_kind(name)
+    new = [present(name) for name in dict.fromkeys(options.sim or _installed())]
+    if not options.against:
+        yield None, new
+        return
+    with checked_out(options.against) as tree:
+        yield Contender(options.against, tree, old_commit.SIM), new
+
+
+def _installed() -> List[str]:
+    """The default simulator and MuJoCo, where they are there."""
+    names = [name for name in dict.fromkeys((DEFAULT, "mujoco")) if name in known_simulators()]
+    return [name for name in names if all(map(find_spec, simulator_kind(name).modules))]
+
+
+def _tables(
+    options: argparse.Namespace, old: Optional[Contender], new: Sequence[Contender]
+) -> Iterator[Table]:
+    everyone = [*([old] if old else []), *new]
+    names = old.name if old else None, [contender.name for contender in new]
+
+    def speed(what: str, contenders: Sequence[Contender], num_envs: int) -> Dict[str, List[float]]:
+        def measure(contender: Contender) -> float:
+            request = {"what": what, "num_envs": num_envs, "seconds": options.seconds}
+            return contender.ask(_STEPS, exp=options.exp, **request)["speed"]
+
+        return in_turns(contenders, options.rounds, measure)
+
+    trained = in_turns(
+        everyone,
+        options.rounds,
+        lambda contender: train(
+            contender,
+            options.exp,
+            [f"--train_timesteps={options.train_timesteps}", "--save_freq=20000"],
+        ),
+    )
+    started = in_turns(
+        everyone, options.rounds, lambda each: measure_start.second_start(each, options.exp)
+    )
+    several = f"environment, {options.num_envs:,} at a time, all cores, steps/s"
+    rows = [
+        Row(
+            f"simulator alone, {options.num_envs:,} environments, one core, steps/s",
+            speed("simulator", everyone, options.num_envs),
+            goal=Goal(6, is_ratio=True),
+        ),
+        Row(
+            several,
+            speed("environment", everyone, options.num_envs),
+            goal=Goal(10, is_ratio=True),
+        ),
+        Row(
+            several.replace(f"{options.num_envs:,}", f"{MANY_ENVS:,}", 1),
+            speed("environment", new, MANY_ENVS),
+        ),
+        *_training_rows(trained),
+        Row(
+            "second start to its first update, over a bare import torch, s",
+            started,
+            ".2f",
+            Goal(1.5, is_most=True),
+        ),
+    ]
+    if options.to_success:
+        rows.append(_success_row(options, everyone))
+    yield comparison(f"{options.exp}, {options.rounds} rounds in turns", rows, *names)
+    yield where_time_goes(trained)
+
+
+def _training_rows(trained: Dict[str, List[Training]]) -> List[Row]:
+    def of(figure: str) -> Dict[str, List[float]]:
+        return {name: [getattr(run, figure) for run in runs] for name, runs in trained.items()}
+
+    stalls = {
+        name: [update["stall_ms"] for run in runs for update in run.updates[1:]]
+        for name, runs in trained.items()
+    }
+    whole = {
+        name: [run.updates[-1]["steps"] / run.wall for run in runs]
+        for name, runs in trained.items()
+    }
+    return [
+        Row(
+            "training, a checkpoint every 20,000 steps, steps/s",
+            of("speed"),
+            goal=Goal(4, is_ratio=True),
+        ),
+        Row("the whole command, start to results, steps/s", whole),
+        Row("stall per checkpoint, ms", stalls, ".1f"),
+        Row("peak memory of training, GB", of("memory"), ".2f", Goal(1, is_most=True)),
+    ]
+
+
+def _success_row(options: argparse.Namespace, everyone: Sequence[Contender]) -> Row:
+    """Seconds of training to the success rate, the seeds in the place of rounds."""
+    found: Dict[str, List[float]] = {contender.name: [] for contender in everyone}
+    for seed in options.to_success:
+        words = [f"--seed={seed}", f"--eval_freq={options.eval_freq}", "--final_envs=0"]
+        for contender in everyone:
+            run = train(
+                contender, options.exp, words, lambda now: now.seconds_to(SUCCESS) is not None
+            )
+            seconds = run.seconds_to(SUCCESS)
+            found[contender.name].append(float("inf") if seconds is None else seconds)
+    seeds = " ".join(map(str, options.to_success))
+    return Row(
+        f"training to a success rate of {SUCCESS:.2f}, seeds {seeds}, s",
+        found,
+        ".1f",
+        Goal(0.25, is_most=True, is_ratio=True),
+    )
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="benchmarks.throughput", description=__doc__, epilog=NUMBERS)
+    parser.add_argument(
+        "--sim",
+        action="append",
+        metavar="NAME",
+        help="a simulator to measure; may be repeated, and the first one is compared with the "
+        f"goals (default: {DEFAULT} and mujoco, where installed)",
+    )
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="also measure this commit, such as 724e0bb"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of which the median (default: 3)")
+    parser.add_argument("--exp", default="cuboid", help="task (default: cuboid)")
+    parser.add_argument(
+        "--num_envs",
+        type=int,
+        default=200,
+        help="of simulator and environment; training has the recipe's own (default: 200)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="to step simulator and environment for, in whole episodes (default: 3)",
+    )
+    parser.add_argument("--train_timesteps", type=int, default=2_000_000, help="(default: 2000000)")
+    parser.add_argument(
+        "--to_success",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help=f"also train with these seeds until an evaluation finds {SUCCESS:.2f}; takes minutes",
+    )
+    parser.add_argument(
+        "--eval_freq", type=int, default=500_000, help="of --to_success (default: 500000)"
+    )
+    return parser
+
+
 if __name__ == "__main__":
+    # So that a checkout and a training do not outlive the command.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     exit_with(main)

@@ -1,6 +1,6 @@
 """Two robots push a block in the shape of a T."""
 
-from mapush.tasks import Box, Metrics, Object, PushTask, Robots, Termination
+from mapush.tasks import Box, Object, PushTask, Robots, Termination
 
 task = PushTask(
     name="Tblock",
@@ -14,5 +14,4 @@ task = PushTask(
         friction=(0.6, 0.7),
     ),
     termination=Termination(robot_distance=0.27),
-    metrics=Metrics(collaboration_distance=1.45),
 )

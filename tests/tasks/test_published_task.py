@@ -31,6 +31,7 @@ SAME_EVERYWHERE = {
     "goal.distance": (1.5, 3.0),
     "goal.marker_radius": 0.5,
     "goal.marker_height": 0.1,
+    "metrics.collaboration_distance": 1.0,
     "object_yaw": (-0.01, 2 * math.pi),
     "robots.start_yaw": (-0.01, 2 * math.pi),
     "robots.start_speed": 0.1,
@@ -51,7 +52,6 @@ DIFFERENT = {
     "object.friction": ((0.5, 0.6), (0.6, 0.7), (0.3, 0.4)),
     "object.footprint": (SQUARE, TEE, HEXAGON),
     "termination.robot_distance": (0.25, 0.27, 0.25),
-    "metrics.collaboration_distance": (1.0, 1.45, 1.0),
     "rewards.collision": (-0.0025, -0.0025, -0.0015),
 }
 SHAPES = [
