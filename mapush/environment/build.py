@@ -33,6 +33,22 @@ def make_environment(
     if kind.environment is not None:
         build = builder(kind, kind.environment)
         return build(task, num_envs, simulator.device, seed, decimation)
+    return make_vector_environment(task, num_envs, simulator, seed, decimation, room)
+
+
+def make_vector_environment(
+    task: TaskSpec,
+    num_envs: int,
+    simulator: SimulatorChoice,
+    seed: int,
+    decimation: int,
+    room: int = 0,
+) -> VectorEnvironment:
+    """Likewise, where each control step is to be seen, as pictures want it.
+
+    Raises:
+        RequestError: as for `make_environment`.
+    """
     built = make_simulator(simulator, task.scene, num_envs, room)
     try:
         return VectorEnvironment(task, built, seed, decimation)

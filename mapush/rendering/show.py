@@ -7,7 +7,7 @@ from typing import Optional
 
 from rich.console import Console
 
-from mapush.environment.build import make_environment
+from mapush.environment.build import make_vector_environment
 from mapush.evaluation.checkpoints import open_policy
 from mapush.rendering.episode import EpisodeSummary
 from mapush.simulators import SimulatorChoice, simulator_kind
@@ -40,7 +40,7 @@ def record(
     else:
         from mapush.rendering.video import record_episodes
 
-        environment = make_environment(task, episodes, simulator, seed, policy.decimation)
+        environment = make_vector_environment(task, episodes, simulator, seed, policy.decimation)
         summaries = record_episodes(environment, policy, target, episodes)
     for number, summary in enumerate(summaries, 1):
         _out.print(_episode_line(number, summary))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mapush.simulators.base import Start
-from mapush.tasks.push.geometry import pair_distances
 from mapush.tasks.base import FromGenerator
+from mapush.tasks.push.geometry import pair_distances
 from mapush.tasks.push.reset import draw_start
 from tests.environment.scripted import task_of
 

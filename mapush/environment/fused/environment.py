@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, List
 
 import torch
 import warp as wp
@@ -53,7 +53,14 @@ class FusedEnvironment:
         self.metric_names = program.metrics
         constants = make_constants(scene, ROBOT, SUBSTEPS, device)
         supports = int(constants.supports.shape[0])
-        sizes = (scene.robots, task.agents, task.action_size, supports, SUBSTEPS, task.control_steps)
+        sizes = (
+            scene.robots,
+            task.agents,
+            task.action_size,
+            supports,
+            SUBSTEPS,
+            task.control_steps,
+        )
         texts = [repr(sizes), *(function.source() for function in program.functions)]
         module = wp.Module(module_name(_plain(task.name), texts), None)
         kernel = kernels.make_decision(program, *sizes, module)
@@ -122,7 +129,7 @@ class FusedEnvironment:
         return self._by_agent(self._observation).clone()
 
     def step(self, action: torch.Tensor) -> Transition:
-        """Hold actions (envs, agents, size) for `decimation` control steps; begin anew where done."""
+        """Hold actions (envs, agents, size) for `decimation` control steps, one launch."""
         self._action.copy_(action.reshape(self.num_envs, -1))
         self._run(kernels.DECIDE)
         ends = self._episodes

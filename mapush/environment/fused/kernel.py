@@ -4,8 +4,6 @@ Numbers of an environment stand in rows of arrays. What a task's functions take 
 one another as `TaskProgram` says.
 """
 
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false, reportIndexIssue=false
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from typing import Any
@@ -158,9 +156,9 @@ def make_decision(
             memory[i] = episodes.memory[e, i]
         read_bodies(bodies, k, after)
         done = bool(mode == BEGIN)
-        success = bool(False)
-        failure = bool(False)
-        late = bool(False)
+        success = False
+        failure = False
+        late = False
         clock = episodes.clock[e]
         if mode <= PLAY:
             for i in range(action_count):
@@ -184,7 +182,7 @@ def make_decision(
                     late = clock >= control_steps and not success and not failure
                     done = success or failure or late
                     for t in range(terms):
-                        mean = float(0.0)
+                        mean = 0.0
                         for a in range(agents):
                             value = judged[2 + t * agents + a]
                             reward[a] = reward[a] + value

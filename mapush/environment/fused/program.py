@@ -54,7 +54,7 @@ class Function:
         file = f"<mapush {self.name} {hash(source):x}>"
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         scope: Dict[str, Any] = {"wp": wp}
-        exec(compile(source, file, "exec"), scope)  # noqa: S102 - our own text, from numbers and fixed names
+        exec(compile(source, file, "exec"), scope)
         return wp.func(scope[self.name], name=self.name)
 
 
@@ -72,7 +72,9 @@ def _write(entry: Entry, names: Dict[int, str], lines: List[str]) -> str:
         name, index = entry.arguments
         text = f"{name}[{index}]"
     else:
-        text = _expression(entry.operation, [_write(each, names, lines) for each in entry.arguments])
+        text = _expression(
+            entry.operation, [_write(each, names, lines) for each in entry.arguments]
+        )
     names[id(entry)] = f"v{len(names)}"
     lines.append(f"    {names[id(entry)]} = {text}")
     return names[id(entry)]

@@ -7,7 +7,6 @@ for each number of a row. What comes out is a program without tensors.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
@@ -208,7 +207,7 @@ def _plain(tensor: torch.Tensor) -> np.ndarray:
     if tensor.dim() == 0:
         return _array(values)
     for place in np.ndindex(*result.shape):
-        value = values
+        value: Any = values
         for index in place:
             value = value[index]
         result[place] = value if isinstance(value, bool) else float(value)
@@ -287,8 +286,10 @@ def _cast(call: _Call) -> np.ndarray:
     dtype = call.kwargs.get("dtype")
     if dtype is torch.bool:
         return call.map("nonzero", call.args[0], is_bool=True)
-    return call.map("float", call.args[0]) if call.args[0].dtype is torch.bool else call.rows(
-        call.args[0]
+    return (
+        call.map("float", call.args[0])
+        if call.args[0].dtype is torch.bool
+        else call.rows(call.args[0])
     )
 
 
@@ -391,7 +392,7 @@ def _argmin(call: _Call) -> np.ndarray:
     row = np.moveaxis(call.rows(call.args[0]), axis, -1)
     result = np.empty(row.shape[:-1], object)
     for place in np.ndindex(*result.shape):
-        result[place] = call.recorder.number("argmin", *row[place])
+        result[place] = call.recorder.number("argmin", *list(row[place]))
     return result
 
 

@@ -1,7 +1,5 @@
 """A body in the plane, and how it answers to forces."""
 
-# Warp's types are known to its own compiler only.
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
 from __future__ import annotations
 
 import warp as wp

@@ -9,6 +9,7 @@ for any CPU of this kind, so it serves all nodes, and results do not depend on t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import logging
 import os
@@ -17,7 +18,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, Iterator, Optional
 
 import warp as wp
 
@@ -36,7 +37,27 @@ def start_warp() -> None:
     wp.config.log_level = wp.LOG_ERROR
     wp.config.cpu_compiler_flags = ""
     wp.config.enable_backward = False
-    wp.init()
+    with _quiet_without_gpu():
+        wp.init()
+
+
+@contextlib.contextmanager
+def _quiet_without_gpu() -> Iterator[None]:
+    """Keep Warp's native code from complaining of a GPU's driver where there is none."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
+    else:
+        yield
 
 
 def module_name(kind: str, texts: Iterable[str]) -> str:
@@ -97,7 +118,7 @@ def _load_from(directory: Path, module: Any, device: Any) -> None:  # noqa: ANN4
             raise RequestError(f"{directory}: the kernel in it cannot be loaded; remove it")
     except RequestError:
         raise
-    except Exception as error:  # noqa: BLE001 - Warp raises plain ones
+    except Exception as error:
         line = " ".join(str(error).split())
         raise RequestError(f"--sim planar: its kernel cannot be compiled ({line:.300})") from error
 
@@ -134,7 +155,7 @@ def _seal(directory: Path) -> None:
 
 
 def _is_whole(directory: Path) -> bool:
-    """Whether a cached kernel is there as it was compiled; a damaged one would crash the process."""
+    """Whether a cached kernel is there as it was compiled; a damaged one may crash a process."""
     try:
         return (directory / _SUMS).read_text(encoding="utf-8") == _sums(directory)
     except (OSError, UnicodeDecodeError):
@@ -144,6 +165,8 @@ def _is_whole(directory: Path) -> bool:
 def _publish(made: Path, target: Path) -> None:
     with contextlib.suppress(OSError):  # another process has published it, or the disk is full
         if target.is_dir() and not _is_whole(target):
-            target.rename(Path(tempfile.mkdtemp(prefix=f".{target.name}-damaged-", dir=target.parent)) / "it")
+            target.rename(
+                Path(tempfile.mkdtemp(prefix=f".{target.name}-damaged-", dir=target.parent)) / "it"
+            )
         made.rename(target)
         fsync_directory(target.parent)

@@ -134,7 +134,9 @@ def _put_object(k: Constants, thing: Object) -> _Rows:
             shapes.append((x, y, 0.0, 0.0))
             roundings.append(shape.radius)
             turns = (2 * math.pi * third / 3 for third in range(3))
-            points += [(x + shape.radius * math.cos(t), y + shape.radius * math.sin(t)) for t in turns]
+            points += [
+                (x + shape.radius * math.cos(t), y + shape.radius * math.sin(t)) for t in turns
+            ]
     arms = np.array(points) - center[:2]
     # Loads a + b.x of least squares whose resultant is the weight at the centre of mass.
     columns = np.column_stack((np.ones(len(arms)), arms))

@@ -1,6 +1,5 @@
 """What touches: robots' spheres and the object, robots' capsules, robots and walls."""
 
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
 from __future__ import annotations
 
 import warp as wp
@@ -8,7 +7,6 @@ import warp as wp
 from mapush.simulators.planar.bodies import (
     Body,
     compliance,
-    cross,
     perpendicular,
     point_acceleration,
     point_velocity,
@@ -92,7 +90,7 @@ def between_segments(offset: wp.vec2, along: wp.vec2, other: wp.vec2, half: floa
     straight = wp.dot(along, other)
     first_offset, second_offset = wp.dot(along, offset), wp.dot(other, offset)
     slant = 1.0 - straight * straight
-    first = float(0.0)
+    first = 0.0
     if slant > _TINY:
         first = wp.clamp((straight * second_offset - first_offset) / slant, -half, half)
     second = straight * first + second_offset
@@ -111,7 +109,11 @@ def _add(contacts: wp.array(dtype=Contact), count: int, contact: Contact) -> int
 
 @wp.func
 def find_hull(
-    bodies: wp.array(dtype=Body), k: Constants, robot: int, contacts: wp.array(dtype=Contact), count: int
+    bodies: wp.array(dtype=Body),
+    k: Constants,
+    robot: int,
+    contacts: wp.array(dtype=Contact),
+    count: int,
 ) -> int:
     """Add the contacts of a robot's spheres with the object's shapes; the new number of contacts.
 
@@ -180,7 +182,11 @@ def find_capsules(
 
 @wp.func
 def find_walls(
-    bodies: wp.array(dtype=Body), k: Constants, robot: int, contacts: wp.array(dtype=Contact), count: int
+    bodies: wp.array(dtype=Body),
+    k: Constants,
+    robot: int,
+    contacts: wp.array(dtype=Contact),
+    count: int,
 ) -> int:
     """Add a robot's contacts with the walls, which stop its base; the new number of contacts."""
     position = bodies[robot].position
@@ -211,10 +217,7 @@ def prepare(bodies: wp.array(dtype=Body), k: Constants, contact: Contact) -> Con
         velocity = velocity - point_velocity(second, contact.opposite)
         along = along + compliance(second, contact.opposite, contact.normal)
         across = across + compliance(second, contact.opposite, tangent)
-        if contact.second == 0:
-            weight = weight + k.object_weight
-        else:
-            weight = weight + k.robot_weight
+        weight = weight + wp.where(contact.second == 0, k.object_weight, k.robot_weight)
     else:
         weight = first.inverse_mass  # MuJoCo takes that of the one joint that a stop acts on
     share = impedance(contact.depth)
@@ -229,7 +232,9 @@ def prepare(bodies: wp.array(dtype=Body), k: Constants, contact: Contact) -> Con
 
 
 @wp.func
-def relax(bodies: wp.array(dtype=Body), contacts: wp.array(dtype=Contact), i: int, friction: float) -> float:
+def relax(
+    bodies: wp.array(dtype=Body), contacts: wp.array(dtype=Contact), i: int, friction: float
+) -> float:
     """Bring one contact's force to what its two bodies' accelerations ask for; the change, N.
 
     A step of projected Gauss-Seidel: the normal force does not pull, and then the tangential one
@@ -248,7 +253,7 @@ def relax(bodies: wp.array(dtype=Body), contacts: wp.array(dtype=Contact), i: in
     along = wp.max(old[0] + lack * contact.inverse[0], 0.0)
     push = (along - old[0]) * normal
     first = pushed(first, contact.arm, push)
-    across = float(0.0)
+    across = 0.0
     if has_second:
         second = pushed(second, contact.opposite, -push)
         tangent = perpendicular(normal)

@@ -1,14 +1,11 @@
 """Friction between the object and the ground, at fixed points that it stands on."""
 
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
 from __future__ import annotations
 
 import warp as wp
 
 from mapush.simulators.planar.bodies import (
     Body,
-    cross,
-    perpendicular,
     point_acceleration,
     point_velocity,
     pushed,
@@ -67,9 +64,7 @@ def stand(thing: Body, k: Constants, i: int) -> Support:
 
 
 @wp.func
-def within_disc(
-    asked: wp.vec2, compliance: wp.vec2, limit: float, multiplier: float
-) -> wp.vec3:
+def within_disc(asked: wp.vec2, compliance: wp.vec2, limit: float, multiplier: float) -> wp.vec3:
     """The force of at most `limit` that costs least, and the multiplier of that limit.
 
     Least f.A f / 2 - b.f over |f| <= limit with diagonal A and b = A `asked` is

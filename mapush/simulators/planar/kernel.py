@@ -1,6 +1,5 @@
 """The scene's step as a Warp kernel: one thread for each environment."""
 
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
 from __future__ import annotations
 
 from typing import Any
@@ -41,7 +40,9 @@ def load_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: wp
 
 
 @wp.func
-def store_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: wp.array(dtype=Body)):
+def store_bodies(
+    state: wp.array2d(dtype=float), e: int, k: Constants, bodies: wp.array(dtype=Body)
+):
     """Put them back."""
     for i in range(bodies.shape[0]):
         at = BODY_SIZE * i
@@ -62,7 +63,8 @@ def store_bodies(state: wp.array2d(dtype=float), e: int, k: Constants, bodies: w
 def read_bodies(bodies: wp.array(dtype=Body), k: Constants, state: wp.array(dtype=float)):
     """Say where everything is, as `mapush.simulators.base.State`, its numbers in order.
 
-    x, y, yaw of every robot; of the object, if `state` has room for it, x, y, yaw, velocity, height.
+    x, y, yaw of every robot; of the object, if `state` has room for it, x, y, yaw, velocity and
+    height.
     """
     robots = bodies.shape[0] - 1
     for i in range(robots):
@@ -117,9 +119,7 @@ def place_bodies(start: wp.array(dtype=float), k: Constants, bodies: wp.array(dt
     return k.drawn_share * start[at + 5] + (1.0 - k.drawn_share) * k.ground_friction
 
 
-def make_step(
-    robots: int, supports: int, substeps: int, module: wp.Module
-) -> Any:  # noqa: ANN401 - a Warp kernel
+def make_step(robots: int, supports: int, substeps: int, module: wp.Module) -> Any:  # noqa: ANN401 - a Warp kernel
     """The kernel that steps every environment once.
 
     Args:

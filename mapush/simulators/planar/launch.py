@@ -41,7 +41,7 @@ class Launcher:
         threads = 1 if self._is_cuda else threads or usable_cores()
         parts = 1 if threads == 1 else min(SHARES * threads, max(num_envs // SMALLEST, 1))
         edges = [part * num_envs // parts for part in range(parts + 1)]
-        self._launches = [
+        self._launches: List[Any] = [
             wp.launch(
                 kernel,
                 dim=end - begin,

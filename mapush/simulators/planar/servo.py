@@ -1,6 +1,5 @@
 """The robot as what its walking controller makes of it: a body that tracks velocity commands."""
 
-# pyright: reportGeneralTypeIssues=false, reportInvalidTypeForm=false
 from __future__ import annotations
 
 import warp as wp

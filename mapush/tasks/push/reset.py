@@ -19,6 +19,7 @@ def draw_start(task: PushTask, count: int, random: Random) -> Start:
     The robots' places are drawn independently, as published, so about 6% of episodes begin with
     two robots too close and end at once as exceptions.
     """
+
     def uniform(limits: Pair, *shape: int) -> torch.Tensor:
         low, high = limits
         return low + (high - low) * random.rand(*shape)
