@@ -30,7 +30,8 @@ class AloneSimulator:
 
     def __init__(self, exp: str, sim: str, num_envs: int) -> None:
         from mapush.simulators import SimulatorChoice, make_simulator
-        from mapush.tasks import load_task, task_folder
+        from mapush.tasks.base import FromGenerator
+from mapush.tasks import load_task, task_folder
         from mapush.tasks.registry import make_logic
 
         task = load_task(task_folder(exp))
@@ -41,7 +42,7 @@ class AloneSimulator:
 
     def begin(self, generator: torch.Generator) -> None:
         """Begin an episode in every environment."""
-        start = self._logic.draw(len(self._everyone), generator)
+        start = self._logic.draw(len(self._everyone), FromGenerator(generator))
         self._simulator.reset(self._everyone, start)
 
     def command(self, action: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from pydantic import Field
 from mapush import tasks
 from mapush.simulators.base import Start, State
 from mapush.simulators.scene import Marker, Scene, Spec
-from mapush.tasks.base import Judgement, TaskLogic
+from mapush.tasks.base import Judgement, Random, TaskLogic
 
 
 class PointTask(Spec):
@@ -41,10 +41,10 @@ class PointLogic(TaskLogic):
         super().__init__()
         self.task, self.before = task, torch.zeros(num_envs, device=device)
 
-    def draw(self, count: int, generator: torch.Generator) -> Start:
-        angle = 2 * math.pi * torch.rand(count, generator=generator, device=generator.device)
+    def draw(self, count: int, random: Random) -> Start:
+        angle = 2 * math.pi * random.rand(count)
         goal = self.task.distance * torch.stack((angle.cos(), angle.sin()), dim=1)
-        still = torch.zeros(count, 1, 3, device=generator.device)
+        still = torch.zeros(count, 1, 3, device=random.device)
         return Start(robots=still, robot_velocity=still[..., :2], target=goal)
 
     def begin(self, mask: torch.Tensor, start: Start, state: State) -> None:

@@ -13,13 +13,12 @@ from mapush.environment.base import RECENT, Episode, Outcome, Policy, Transition
 from mapush.environment.fused import kernel as kernels
 from mapush.environment.fused.program import record
 from mapush.errors import CheckpointError
-from mapush.robots.planar import ROBOT
 from mapush.simulators.base import check_capture
 from mapush.simulators.planar.compiled import load, module_name, start_warp
-from mapush.simulators.planar.constants import make_constants
+from mapush.simulators.planar.constants import SUBSTEPS, make_constants
 from mapush.simulators.planar.kernel import BODY_SIZE
 from mapush.simulators.planar.launch import Launcher
-from mapush.simulators.planar.simulator import REMEDY, SUBSTEPS, resolve_device
+from mapush.simulators.planar.simulator import REMEDY, resolve_device
 from mapush.tasks.base import TaskSpec
 
 _SEED, _MODE, _DECIMATION = 3, 4, 5  # places of the kernel's plain parameters
@@ -51,7 +50,7 @@ class FusedEnvironment:
         self.decimation, self.control_step_seconds = decimation, scene.step
         program = self._program = record(task)
         self.metric_names = program.metrics
-        constants = make_constants(scene, ROBOT, SUBSTEPS, device)
+        constants = make_constants(scene, device)
         supports = int(constants.supports.shape[0])
         sizes = (
             scene.robots,

@@ -156,9 +156,9 @@ def make_decision(
             memory[i] = episodes.memory[e, i]
         read_bodies(bodies, k, after)
         done = bool(mode == BEGIN)
-        success = False
-        failure = False
-        late = False
+        success = bool(False)
+        failure = bool(False)
+        late = bool(False)
         clock = episodes.clock[e]
         if mode <= PLAY:
             for i in range(action_count):
@@ -182,7 +182,7 @@ def make_decision(
                     late = clock >= control_steps and not success and not failure
                     done = success or failure or late
                     for t in range(terms):
-                        mean = 0.0
+                        mean = float(0.0)
                         for a in range(agents):
                             value = judged[2 + t * agents + a]
                             reward[a] = reward[a] + value

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import warp as wp
 
-from mapush.environment.fused.trace import ROWS, Entry, Number, Recorder
+from mapush.environment.fused.numbers import ROWS, Entry, Number
+from mapush.environment.fused.trace import Recorder
 from mapush.simulators.base import Start, State
 from mapush.tasks.base import TaskSpec
 from mapush.tasks.registry import make_logic

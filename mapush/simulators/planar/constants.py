@@ -9,11 +9,13 @@ from typing import List, Tuple
 import numpy as np
 import warp as wp
 
-from mapush.robots.planar import RobotModel
+from mapush.robots.planar import ROBOT, RobotModel
 from mapush.simulators.inertia import object_inertia
 from mapush.simulators.scene import Box, Object, Scene
 
 GRAVITY = 9.81  # m/s^2, as MuJoCo's default
+SUBSTEPS = 2
+"""Of a control step, as of MuJoCo's."""
 
 
 @wp.struct
@@ -75,7 +77,7 @@ class Constants:
     step: float
 
 
-def make_constants(scene: Scene, robot: RobotModel, substeps: int, device: str) -> Constants:
+def make_constants(scene: Scene, device: str, robot: RobotModel = ROBOT) -> Constants:
     """Work them out, with their arrays on a Warp device."""
     k = Constants()
     shapes, roundings, supports = _no_object(k)
@@ -101,7 +103,7 @@ def make_constants(scene: Scene, robot: RobotModel, substeps: int, device: str) 
     k.tracking = wp.vec3(*robot.tracking)
     k.force, k.torque = robot.force_limit, robot.torque_limit
     k.wall = wp.vec2(*(size / 2 - robot.reach for size in scene.arena.size))
-    k.step = scene.step / substeps
+    k.step = scene.step / SUBSTEPS
     return k
 
 

@@ -90,7 +90,7 @@ def between_segments(offset: wp.vec2, along: wp.vec2, other: wp.vec2, half: floa
     straight = wp.dot(along, other)
     first_offset, second_offset = wp.dot(along, offset), wp.dot(other, offset)
     slant = 1.0 - straight * straight
-    first = 0.0
+    first = float(0.0)
     if slant > _TINY:
         first = wp.clamp((straight * second_offset - first_offset) / slant, -half, half)
     second = straight * first + second_offset
@@ -253,7 +253,7 @@ def relax(
     along = wp.max(old[0] + lack * contact.inverse[0], 0.0)
     push = (along - old[0]) * normal
     first = pushed(first, contact.arm, push)
-    across = 0.0
+    across = float(0.0)
     if has_second:
         second = pushed(second, contact.opposite, -push)
         tangent = perpendicular(normal)

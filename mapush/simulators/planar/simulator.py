@@ -12,13 +12,11 @@ from mapush.errors import RequestError
 from mapush.robots.planar import ROBOT, RobotModel
 from mapush.simulators.base import Start, State, check_capture
 from mapush.simulators.planar.compiled import load, module_name, start_warp
-from mapush.simulators.planar.constants import make_constants
+from mapush.simulators.planar.constants import SUBSTEPS, make_constants
 from mapush.simulators.planar.kernel import BODY_SIZE, make_step
 from mapush.simulators.planar.launch import Launcher
 from mapush.simulators.scene import Scene
 
-SUBSTEPS = 2
-"""Of a control step, as of MuJoCo's."""
 REMEDY = "the task and --num_envs of the checkpoint"
 
 
@@ -60,7 +58,7 @@ class PlanarSimulator:
         self.num_envs, self.device = num_envs, torch.device(device)
         self._robots, self._object = scene.robots, scene.object
         self._robot, self._ground_friction = robot, scene.arena.friction
-        constants = make_constants(scene, robot, SUBSTEPS, device)
+        constants = make_constants(scene, device, robot)
         supports = int(constants.supports.shape[0])
         sizes = f"step {scene.robots} {supports} {SUBSTEPS}"
         module = wp.Module(module_name("step", [sizes]), None)

@@ -31,7 +31,7 @@ def find_contacts(
 ) -> int:
     """Fill `contacts` with all that touches, ready for the sweeps; how many there are."""
     robots = bodies.shape[0]
-    count = 0
+    count = int(0)
     for i in range(1, robots):
         count = find_hull(bodies, k, i, contacts, count)
     for i in range(1, robots):
@@ -59,7 +59,7 @@ def solve(
         supports[i] = stand(bodies[0], k, i)
     total = wp.vec2(0.0, 0.0)
     for _ in range(SWEEPS):
-        changed = 0.0
+        changed = float(0.0)
         for i in range(supports.shape[0]):
             change = rub(bodies, supports, k, i, friction, total)
             total = total + change
@@ -96,7 +96,7 @@ def advance(
     thing.angular = 0.0
     bodies[0] = thing
     count = find_contacts(bodies, k, contacts)
-    touched = False
+    touched = bool(False)
     for c in range(count):
         touched = touched or contacts[c].second == 0
     moving = wp.length(thing.velocity) + wp.abs(thing.spin) > STILL
