@@ -30,19 +30,20 @@ class AloneSimulator:
 
     def __init__(self, exp: str, sim: str, num_envs: int) -> None:
         from mapush.simulators import SimulatorChoice, make_simulator
+        from mapush.tasks import load_task, task_folder
         from mapush.tasks.base import FromGenerator
-from mapush.tasks import load_task, task_folder
         from mapush.tasks.registry import make_logic
 
         task = load_task(task_folder(exp))
         self._simulator = make_simulator(SimulatorChoice(sim), task.scene, num_envs)
+        self._random = FromGenerator
         self._logic = make_logic(task, num_envs, self._simulator.device)
         self._everyone = torch.ones(num_envs, dtype=torch.bool)
         self.shape = (num_envs, task.agents, task.action_size)
 
     def begin(self, generator: torch.Generator) -> None:
         """Begin an episode in every environment."""
-        start = self._logic.draw(len(self._everyone), FromGenerator(generator))
+        start = self._logic.draw(len(self._everyone), self._random(generator))
         self._simulator.reset(self._everyone, start)
 
     def command(self, action: torch.Tensor) -> torch.Tensor:

@@ -26,13 +26,14 @@ SCENE = Scene(name="nothing", robots=1)
 
 def test_a_simulator_tells_whether_it_uses_a_gpu() -> None:
     assert {name: uses_gpu(name) for name in known_simulators()} == {
+        "planar": True,
         "mujoco": False,
         "isaacgym": True,
     }
 
 
 def test_an_unknown_simulator_is_refused_with_the_nearest() -> None:
-    says = r"--sim 'mujocco': did you mean mujoco\? there are: mujoco, isaacgym"
+    says = r"--sim 'mujocco': did you mean mujoco\? there are: planar, mujoco, isaacgym"
     with pytest.raises(RequestError, match=says):
         uses_gpu("mujocco")
     with pytest.raises(RequestError, match=says):
@@ -71,7 +72,7 @@ def test_the_description_of_a_simulator_imports_neither_it_nor_torch() -> None:
     program = (
         "import sys; from mapush.simulators import simulator_kind, known_simulators\n"
         "print([simulator_kind(name).exact_resume for name in known_simulators()])\n"
-        "print(sorted({'torch', 'mujoco', 'mjbatch', 'isaacgym'} & set(sys.modules)))"
+        "print(sorted({'torch', 'warp', 'mujoco', 'mjbatch', 'isaacgym'} & set(sys.modules)))"
     )
     said = subprocess.check_output([sys.executable, "-c", program], cwd=PROJECT, text=True)
-    assert said.splitlines() == ["[('cpu',), ()]", "[]"]
+    assert said.splitlines() == ["[('cpu', 'cuda'), ('cpu',), ()]", "[]"]

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List
 import pytest
 import yaml
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.errors import StorageError
 from mapush.runs.directory import RunDirectory
 from mapush.train import main
@@ -116,7 +116,7 @@ def test_a_trainer_stopped_by_hand_says_how_to_resume_in_a_line_to_paste(
     for name in ("MAPUSH_JOB_ID", "SLURM_JOB_ID"):
         monkeypatch.delenv(name)
     root = tmp_path / "it's mine"
-    signal_before(monkeypatch, VectorEnvironment, "step", 11, terminate)
+    signal_before(monkeypatch, FusedEnvironment, "step", 11, terminate)
     assert train(root) == 75
     said = capsys.readouterr().out.rpartition("resume with: ")[2]
     run = ("--run", only_run(root).name)
@@ -128,7 +128,7 @@ def test_a_signal_is_one_line_and_so_is_going_on(
 ) -> None:
     with monkeypatch.context() as patch:
         # In the third rollout, before the third of its 4 decisions of 5 control steps.
-        signal_before(patch, VectorEnvironment, "step", 11, terminate)
+        signal_before(patch, FusedEnvironment, "step", 11, terminate)
         assert train(tmp_path) == 75
     stopped = capsys.readouterr().out
     (note,) = record(tmp_path)["interruptions"]
@@ -244,7 +244,7 @@ def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
 def test_a_resume_that_is_stopped_before_it_trains_is_not_said_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner, method, call in ((VectorEnvironment, "step", 6), (Trainer, "_fit", 1)):
+    for owner, method, call in ((FusedEnvironment, "step", 6), (Trainer, "_fit", 1)):
         with monkeypatch.context() as patch:
             signal_before(patch, owner, method, call, terminate)
             assert train(tmp_path) == 75
@@ -308,7 +308,7 @@ def test_a_run_that_cannot_go_on_just_now_is_to_be_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        signal_before(patch, VectorEnvironment, "step", 6, terminate)
+        signal_before(patch, FusedEnvironment, "step", 6, terminate)
         assert train(tmp_path) == 75
 
     def fail(*_: object, **__: object) -> None:

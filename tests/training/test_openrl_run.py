@@ -10,7 +10,7 @@ from typing import List, Optional
 import pytest
 import torch
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.errors import CheckpointError, RequestError
 from mapush.learners.openrl_package import import_openrl
 from mapush.test import main as evaluate
@@ -61,8 +61,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("owner", "method", "call", "number"),
     [
-        pytest.param(VectorEnvironment, "step", 70, signal.SIGTERM, id="mid-rollout"),
-        pytest.param(VectorEnvironment, "step", 60, signal.SIGUSR1, id="end-of-rollout"),
+        pytest.param(FusedEnvironment, "step", 70, signal.SIGTERM, id="mid-rollout"),
+        pytest.param(FusedEnvironment, "step", 60, signal.SIGUSR1, id="end-of-rollout"),
         pytest.param(None, "ppo_update", 21, signal.SIGUSR2, id="mid-update"),
     ],
 )

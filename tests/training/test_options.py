@@ -116,7 +116,7 @@ def test_the_help_shows_each_value_in_its_group_with_choices_and_default(
         lines = rest.replace("\n" + 24 * " ", " ")  # an option's help may begin on its own line
         groups[title] = f"{groups.get(title, '')}{lines}"
     assert "--num_envs ENVS" in groups["environment"]
-    assert "--sim {mujoco,isaacgym} " in groups["simulator"]
+    assert "--sim {planar,mujoco,isaacgym} " in groups["simulator"]
     assert "--save_freq STEPS " in groups["checkpointing"]
     for name, kind in SECTIONS.items():
         for field, info in kind.model_fields.items():

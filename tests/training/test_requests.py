@@ -13,7 +13,7 @@ from typing import Dict, List, Tuple
 import pytest
 import yaml
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.errors import RequestError
 from mapush.runs import record
 from mapush.runs.directory import RunDirectory
@@ -38,16 +38,16 @@ def train(root: Path, *options: str) -> int:
 
 def interrupted(root: Path, *options: str, decision: int = 6) -> int:
     """Train, with a signal at a decision of this process; an update has four."""
-    step, calls = VectorEnvironment.step, []
+    step, calls = FusedEnvironment.step, []
 
-    def stopping(self: VectorEnvironment, action: object) -> object:
+    def stopping(self: FusedEnvironment, action: object) -> object:
         calls.append(None)
         if len(calls) == decision:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VectorEnvironment, "step", stopping)
+        patch.setattr(FusedEnvironment, "step", stopping)
         return train(root, *options)
 
 

@@ -11,7 +11,7 @@ from typing import Callable, List
 import pytest
 import torch
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.learners.ppo import PPOLearner
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.train import main
@@ -74,9 +74,9 @@ def signal_at(
 @pytest.mark.parametrize(
     ("owner", "method", "call", "number"),
     [
-        pytest.param(VectorEnvironment, "step", 1, signal.SIGTERM, id="first-decision"),
-        pytest.param(VectorEnvironment, "step", 14, signal.SIGTERM, id="mid-rollout"),
-        pytest.param(VectorEnvironment, "step", 12, signal.SIGUSR1, id="end-of-rollout"),
+        pytest.param(FusedEnvironment, "step", 1, signal.SIGTERM, id="first-decision"),
+        pytest.param(FusedEnvironment, "step", 14, signal.SIGTERM, id="mid-rollout"),
+        pytest.param(FusedEnvironment, "step", 12, signal.SIGUSR1, id="end-of-rollout"),
         pytest.param(PPOLearner, "_gradient_step", 70, signal.SIGUSR2, id="mid-update"),
         pytest.param(MujocoSimulator, "step", 100, signal.SIGINT, id="mid-evaluation"),
     ],
@@ -129,7 +129,7 @@ def test_a_run_goes_on_by_its_name_with_its_own_settings(
     monkeypatch.chdir(PROJECT)
     monkeypatch.delenv("MAPUSH_JOB_ID", raising=False)
     with monkeypatch.context() as patch:
-        signal_at(patch, VectorEnvironment, "step", 10, signal.SIGTERM)
+        signal_at(patch, FusedEnvironment, "step", 10, signal.SIGTERM)
         assert main([*SMALL, "--root", str(tmp_path)]) == 75
     assert main(["--run", only_run(tmp_path).name, "--root", str(tmp_path)]) == 0
     assert_same_run(tmp_path, uninterrupted)

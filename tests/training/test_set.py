@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.errors import RequestError
 from mapush.evaluation.checkpoints import task_of
 from mapush.evaluation.success_rates import read_success_rates
@@ -99,16 +99,16 @@ def test_an_interrupted_run_resumes_with_it_without_being_told_to_the_bit(
 ) -> None:
     if again:
         monkeypatch.setenv("MAPUSH_JOB_ID", "one")
-    step, calls = VectorEnvironment.step, []
+    step, calls = FusedEnvironment.step, []
 
-    def stopping(self: VectorEnvironment, action: object) -> object:
+    def stopping(self: FusedEnvironment, action: object) -> object:
         calls.append(None)
         if len(calls) == 6:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VectorEnvironment, "step", stopping)
+        patch.setattr(FusedEnvironment, "step", stopping)
         assert train(tmp_path, *CHANGED) == 75
     words = [*QUICK, *again] if again else ["--run", only_run(tmp_path).name]
     assert main([*words, "--root", str(tmp_path)]) == 0

@@ -12,7 +12,7 @@ from typing import Dict, List
 
 import pytest
 
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.errors import OwnershipError, RequestError
 from mapush.runs.directory import RunDirectory
 from mapush.runs.finish import finish
@@ -142,15 +142,15 @@ def test_the_launchers_link_leads_to_the_results_from_the_start_on(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "task").symlink_to(PROJECT / "task")
     seen: List[Path] = []
-    step = VectorEnvironment.step
+    step = FusedEnvironment.step
 
-    def looking(self: VectorEnvironment, action: object) -> object:
+    def looking(self: FusedEnvironment, action: object) -> object:
         seen.append(place.resolve())
         if len(seen) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
-    monkeypatch.setattr(VectorEnvironment, "step", looking)
+    monkeypatch.setattr(FusedEnvironment, "step", looking)
     assert main([*QUICK, "--root", "root"]) == 75
     results = only_run(tmp_path / "root").resolve()
     assert set(seen) == {results}
@@ -245,16 +245,16 @@ def test_one_that_goes_on_giving_heartbeats_is_waited_for_no_longer_than_announc
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     """A run of job one that was stopped, and is held by another process of that job."""
     monkeypatch.setenv("MAPUSH_JOB_ID", "one")
-    step, calls = VectorEnvironment.step, []
+    step, calls = FusedEnvironment.step, []
 
-    def stopping(self: VectorEnvironment, action: object) -> object:
+    def stopping(self: FusedEnvironment, action: object) -> object:
         calls.append(None)
         if len(calls) == 6:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, action)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VectorEnvironment, "step", stopping)
+        patch.setattr(FusedEnvironment, "step", stopping)
         assert main([*QUICK, "--root", str(tmp_path)]) == 75
     run = open_run(tmp_path, "one")
     acquire(run, elsewhere("one"))

@@ -14,7 +14,7 @@ import torch
 from made_runs import make_run, runs_command, steps_in
 
 from mapush.checkpoint.store import CheckpointStore
-from mapush.environment.vector import VectorEnvironment
+from mapush.environment.fused.environment import FusedEnvironment
 from mapush.runs.__main__ import main
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run
@@ -109,9 +109,9 @@ CORRUPTIONS: Dict[str, Callable[[Path], Any]] = {
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a run that a signal has stopped, with a checkpoint for each of its updates."""
     root = tmp_path_factory.mktemp("stopped")
-    step, calls = VectorEnvironment.step, []
+    step, calls = FusedEnvironment.step, []
 
-    def stopping(self: VectorEnvironment, *arguments: object) -> object:
+    def stopping(self: FusedEnvironment, *arguments: object) -> object:
         calls.append(None)
         if len(calls) == 4 * UPDATES + 2:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -121,7 +121,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(PROJECT)
         for name in [name for name in os.environ if name.startswith(("SLURM_", "MAPUSH_"))]:
             patch.delenv(name)
-        patch.setattr(VectorEnvironment, "step", stopping)
+        patch.setattr(FusedEnvironment, "step", stopping)
         assert train([*SHORT, "--root", str(root)]) == 75
     return root
 
