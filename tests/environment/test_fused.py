@@ -75,7 +75,7 @@ def test_a_decision_is_what_the_torch_functions_say(exp: str) -> None:
     assert torch.equal(mine.terminated, theirs.terminated)
     assert torch.equal(mine.truncated, theirs.truncated)
     going = ~(mine.terminated | mine.truncated)
-    # A robot as near to two faces, or an object as fast as the push term's limit, may go either way.
+    # A robot as near to two faces, or an object at the push term's limit, may go either way.
     apart = (mine.reward - theirs.reward).abs()
     assert float((apart < 1e-5).float().mean()) > 0.94
     assert float(apart.max()) < 0.01
