@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "mapush"
 
-GROUND = {"arguments", "errors", "files", "plugins", "schema"}
+GROUND = {"arguments", "cores", "errors", "files", "plugins", "schema"}
 # What each package may import from mapush beside itself. The package `commands` may import
 # everything, and only `python -m mapush.<name>` imports it.
 ENVIRONMENTS = {"robots", "simulators", "tasks", "environment"}

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
 
+from mapush.cores import usable_cores
 from mapush.errors import CheckpointError
 from mapush.learners.config import PPOConfig
-from mapush.learners.network import Actor, Architecture, Critic, load_weights
+from mapush.learners.descent import SCALARS, Descent
+from mapush.learners.gradient import HALF_LOG_2PI
+from mapush.learners.minibatch import Samples
+from mapush.learners.network import Actor, Architecture, Critic, encode, load_weights
 from mapush.learners.normalizer import ValueNormalizer
-from mapush.learners.rollout import Rollout
-
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+from mapush.learners.rollout import Cut, Rollout
+from mapush.learners.team import Team, one_torch_thread
 
 
 class PPOLearner:
     """The native learner; see `mapush.learners.base.Learner` for what its methods promise.
 
     Draws from its own generator only, so a run depends on nothing else that draws random numbers.
+    How many threads an update has changes nothing of its result.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class PPOLearner:
         angles: Tuple[int, ...],
         device: torch.device,
         seed: int,
+        threads: int = 0,
     ) -> None:
         config.check_samples(envs, agents)
         self.config = config
@@ -57,34 +61,31 @@ class PPOLearner:
         with torch.no_grad():
             self.actor.log_std.fill_(math.log(config.initial_std))
         self.normalizer = ValueNormalizer(config.normalizer_decay, device)
-        self._optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.actor.parameters())},
-                {"params": list(self.critic.parameters())},
-            ],
-            lr=config.learning_rate,
-            eps=config.adam_epsilon,
-            foreach=True,
-        )
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
         self._rollout = Rollout(
-            config.rollout_steps, envs, agents, observation_size, action_size, device
+            config.rollout_steps, envs, agents, self.architecture.input_size, action_size, device
+        )
+        # A GPU computes a minibatch at once; what asks it for that is one thread.
+        team = Team((threads or usable_cores()) if device.type == "cpu" else 1)
+        self._descent = Descent(
+            config, self.actor, self.critic, self.normalizer, self._rollout, team
         )
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
-        """Sample actions and remember them with their probabilities and the states' values."""
+        """Sample actions and remember them with their probabilities."""
         rollout, index = self._rollout, self._rollout.filled
-        mean, log_std = self.actor(observation), self.actor.log_std.squeeze(-1)
-        noise = torch.randn(mean.shape, generator=self._generator, device=mean.device)
-        action = mean + log_std.exp() * noise
-        rollout.observation[index] = observation
-        rollout.action[index] = action
-        rollout.log_probability[index] = -0.5 * noise**2 - log_std - _HALF_LOG_2PI
-        rollout.prediction[index] = prediction = self.critic(observation)
-        rollout.value[index] = self.normalizer.denormalize(prediction)
-        return action
+        features = rollout.features[index]
+        features.copy_(encode(observation, self.architecture.angles))
+        mean, log_std = self._descent.mean(features.flatten(0, 1)), self._descent.log_std
+        action = rollout.action[index]
+        noise = torch.randn(action.shape, generator=self._generator, device=action.device)
+        torch.addcmul(mean.view_as(action), log_std.exp(), noise, out=action)
+        torch.sub(
+            noise.square_().mul_(-0.5), log_std + HALF_LOG_2PI, out=rollout.log_probability[index]
+        )
+        return action.clone()
 
     @torch.no_grad()
     def step(
@@ -98,105 +99,61 @@ class PPOLearner:
         rollout, index = self._rollout, self._rollout.filled
         rollout.reward[index] = reward
         if self.config.bootstrap_timeouts and bool(truncated.any()):
-            value = self.normalizer.denormalize(self.critic(last_observation[truncated]))
-            rollout.reward[index, truncated] += self.config.gamma * value
+            seen = encode(last_observation[truncated], self.architecture.angles)
+            rollout.cuts.append(Cut(index, truncated.clone(), seen))
         rollout.not_done[index] = (~(terminated | truncated)).float()[:, None]
         rollout.filled = index + 1
 
+    @torch.no_grad()
     def update(
         self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
     ) -> Optional[Dict[str, float]]:
         """Run the epochs of one update over the rollout."""
-        config, rollout = self.config, self._rollout
-        with torch.no_grad():
-            value = self.normalizer.denormalize(self.critic(observation))
-            advantage, returns = rollout.advantages(value, config.gamma, config.gae_lambda)
-            spread = advantage.std(correction=int(config.sample_std))
-            advantage = (advantage - advantage.mean()) / (spread + 1e-5)
-        data = [
-            rollout.observation.flatten(0, 2),
-            rollout.action.flatten(0, 2),
-            rollout.log_probability.flatten(0, 2),
-            rollout.prediction.flatten(),
-            advantage.flatten(),
-            returns.flatten(),
-        ]
+        config, descent = self.config, self._descent
         share = 1.0 + (config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
-        for group in self._optimizer.param_groups:
+        for group in descent.optimizer.param_groups:
             group["lr"] = config.learning_rate * share
-        samples = len(data[0])
-        size = samples // config.minibatches
-        sums: Dict[str, torch.Tensor] = {}
-        for _ in range(config.epochs):
-            order = torch.randperm(
-                samples, generator=self._generator, device=self._generator.device
-            )
-            for first in range(0, samples, size):
+        with one_torch_thread():
+            samples = self._samples(observation)
+            device = samples.returns.device
+            told = torch.zeros(config.epochs * config.minibatches, len(SCALARS), device=device)
+            for number, row in enumerate(told):
                 if should_stop():
                     return None
-                part = order[first : first + size]
-                for name, scalar in self._gradient_step(*(column[part] for column in data)).items():
-                    sums[name] = sums.get(name, 0.0) + scalar
-        rollout.filled = 0
-        count = config.epochs * config.minibatches
-        losses = {name: float(total) / count for name, total in sums.items()}
-        losses["learning_rate"] = config.learning_rate * share
-        losses["action_std"] = float(self.actor.log_std.detach().exp().mean())
+                if number % config.minibatches == 0:
+                    descent.shuffle(
+                        samples,
+                        torch.randperm(
+                            len(samples.returns), generator=self._generator, device=device
+                        ),
+                    )
+                descent.step(number % config.minibatches, row)
+            self._rollout.forget()
+            losses = dict(zip(SCALARS, told.mean(dim=0).tolist()))
+            losses["learning_rate"] = config.learning_rate * share
+            losses["action_std"] = float(descent.log_std.exp().mean())
         return losses
 
-    def _gradient_step(
-        self,
-        observation: torch.Tensor,
-        action: torch.Tensor,
-        old_log_probability: torch.Tensor,
-        old_prediction: torch.Tensor,
-        advantage: torch.Tensor,
-        returns: torch.Tensor,
-    ) -> Dict[str, torch.Tensor]:
-        config = self.config
-        self.normalizer.update(returns)
-        target = self.normalizer.normalize(returns)
-        log_std = self.actor.log_std.squeeze(-1)
-        distance = (action - self.actor(observation)) * (-log_std).exp()
-        log_probability = -0.5 * distance**2 - log_std - _HALF_LOG_2PI
-        log_ratio = log_probability - old_log_probability
-        if config.joint_ratio:
-            log_ratio = log_ratio.sum(dim=-1, keepdim=True)
-        ratio = log_ratio.exp()
-        gain = advantage[:, None]
-        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-        policy_loss = -torch.min(ratio * gain, clipped * gain).sum(dim=-1).mean()
-        entropy = (log_std + 0.5 + _HALF_LOG_2PI).sum()
-
-        value = self.critic(observation)
-        value_loss = nn.functional.huber_loss(
-            value, target, reduction="none", delta=config.huber_delta
+    def _samples(self, observation: torch.Tensor) -> Samples:
+        """All of the rollout, with the values that the critic gives it now."""
+        config, rollout = self.config, self._rollout
+        after = encode(observation, self.architecture.angles)
+        seen = [rollout.features, after, *(cut.features for cut in rollout.cuts)]
+        predictions = [
+            rollout.prediction,
+            *(each.new_empty(each.shape[:-1]) for each in seen[1:]),
+        ]
+        self._descent.predict(
+            [each.flatten(0, -2) for each in seen], [each.view(-1, 1) for each in predictions]
         )
-        if config.clip_value:
-            # In the units of their time, as OpenRL does, though the normaliser has moved since.
-            near = old_prediction + (value - old_prediction).clamp(-config.clip, config.clip)
-            clipped_loss = nn.functional.huber_loss(
-                near, target, reduction="none", delta=config.huber_delta
-            )
-            value_loss = torch.max(value_loss, clipped_loss)
-        value_loss = value_loss.mean()
-
-        loss = policy_loss - config.entropy * entropy + config.value_weight * value_loss
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm)
-        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm)
-        self._optimizer.step()
-        with torch.no_grad():
-            return {
-                "value_loss": value_loss.detach(),
-                "policy_loss": policy_loss.detach(),
-                "entropy": entropy.detach(),
-                "approximate_kl": (ratio - 1 - log_ratio).mean(),
-                "clip_fraction": (ratio != clipped).float().mean(),
-                "actor_grad_norm": actor_norm,
-                "critic_grad_norm": critic_norm,
-            }
+        values = [self.normalizer.denormalize(each) for each in predictions]
+        rollout.value.copy_(values[0])
+        for cut, value in zip(rollout.cuts, values[2:]):
+            rollout.reward[cut.index, cut.envs] += config.gamma * value
+        advantage, returns = rollout.advantages(values[1], config.gamma, config.gae_lambda)
+        spread = advantage.std(correction=int(config.sample_std))
+        advantage = (advantage - advantage.mean()) / (spread + 1e-5)
+        return Samples.of(rollout, advantage, returns)
 
     @torch.no_grad()
     def policy(self, observation: torch.Tensor) -> torch.Tensor:
@@ -212,7 +169,7 @@ class PPOLearner:
             "actor_network": dict(self.actor.state_dict()),
             "critic_network": dict(self.critic.state_dict()),
             "value_normalizer": self.normalizer.state_dict(),
-            "optimizer_state": self._optimizer.state_dict(),
+            "optimizer_state": self._descent.optimizer.state_dict(),
             "network_architecture": self.architecture.as_dict(),
             "rng": {"learner": self._generator.get_state()},
         }
@@ -227,15 +184,14 @@ class PPOLearner:
         """Restore an update boundary exactly."""
         try:
             self.load_weights(state)
-            # Adam keeps the tensors it is given; the caller's must not change with training.
-            self._optimizer.load_state_dict(copy.deepcopy(state["optimizer_state"]))
+            self._descent.optimizer.load_state_dict(state["optimizer_state"])
             self._generator.set_state(state["rng"]["learner"].cpu())
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"the checkpoint's optimiser, normaliser or generator does not fit ({error}); "
                 "resume with the learner and recipe that wrote it"
             ) from None
-        self._rollout.filled = 0
+        self._rollout.forget()
 
 
 def _initialize(network: nn.Module, head_gain: float) -> None:

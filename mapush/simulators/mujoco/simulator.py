@@ -4,7 +4,6 @@
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
-import os
 from typing import Any, Dict
 
 from mapush.simulators.mujoco.headless import mujoco  # before mjbatch, which imports it unguarded
@@ -14,19 +13,13 @@ import numpy as np
 import torch
 from mjbatch import Batch
 
+from mapush.cores import usable_cores
 from mapush.robots.planar import ROBOT, RobotModel
 from mapush.simulators.base import Start, State, check_capture
 from mapush.simulators.mujoco.model import PHYSICS, Physics, build_model
 from mapush.simulators.scene import Scene
 
 _OBJECT = 7  # a free joint's position: x, y, z and a quaternion, w first
-
-
-def usable_cores() -> int:
-    """Cores this process may use: a cluster's nodes have more than a job is given."""
-    cores = len(os.sched_getaffinity(0))
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(cores, int(granted)) if granted.isdecimal() and int(granted) else cores
 
 
 class MujocoSimulator:

@@ -1,0 +1,69 @@
+"""Pieces of one computation on several threads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Callable, Deque, Iterator, Optional, Sequence
+
+import torch
+
+# Beyond so many, threads wait for the interpreter's lock more than they compute.
+MOST_THREADS = 8
+
+
+class Team:
+    """The calling thread and some more, which run tasks side by side.
+
+    Torch's own threads are no use here: how they split a sum depends on how many there are, and
+    small operations are not worth their waking.
+
+    Args:
+        threads: how many there are, with the caller's.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._helpers = threads - 1
+        self._pool: Optional[ThreadPoolExecutor] = None
+        if self._helpers > 0:
+            # What torch's number of threads is, is a matter of each thread.
+            self._pool = ThreadPoolExecutor(
+                self._helpers, "learner", initializer=partial(torch.set_num_threads, 1)
+            )
+
+    def run(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all of the tasks, in any order; the first exception among them is raised."""
+        queue = deque(tasks)
+        helpers = min(self._helpers, len(tasks) - 1)
+        if self._pool is None or helpers < 1:
+            _work(queue)
+            return
+        futures = [self._pool.submit(_work, queue) for _ in range(helpers)]
+        try:
+            _work(queue)
+        finally:
+            for future in futures:
+                future.result()
+
+
+def _work(queue: Deque[Callable[[], None]]) -> None:
+    with torch.no_grad():
+        while True:
+            try:
+                task = queue.popleft()
+            except IndexError:
+                return
+            task()
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread in the calling thread, whatever was set for it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
