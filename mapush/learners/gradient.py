@@ -56,7 +56,7 @@ class Network:
         self._activated = (True, shape.activate_second)
 
     def output(self, weights: Sequence[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
-        """The head's outputs (samples, size) for encoded observations (samples, input_size)."""
+        """The head's outputs (size, samples) for encoded observations (samples, input_size)."""
         return self.forward(weights, features)[0]
 
     def forward(
@@ -75,7 +75,7 @@ class Network:
             )
             layers.append(Layer(hidden, linear, normed, mean, scale))
             hidden = normed
-        return torch.addmm(weights[9], hidden, weights[8].t()), layers
+        return torch.addmm(weights[9].unsqueeze(1), weights[8], hidden.t()), layers
 
     def backward(
         self,
@@ -89,12 +89,12 @@ class Network:
         Args:
             weights: as given to `forward`.
             layers: what `forward` gave.
-            gradient: (samples, size) of the loss, of the head's outputs.
+            gradient: (size, samples) of the loss, of the head's outputs.
             into: takes the gradients; what it has more than a network's ten stays as it is.
         """
-        torch.mm(gradient.t(), layers[-1].normed, out=into[8])
-        torch.sum(gradient, 0, out=into[9])
-        gradient = torch.mm(gradient, weights[8])
+        torch.mm(gradient, layers[-1].normed, out=into[8])
+        torch.sum(gradient, 1, out=into[9])
+        gradient = torch.mm(gradient.t(), weights[8])
         for index in (1, 0):
             layer, first = layers[index], 4 * index
             gradient, gain, shift = _aten.native_layer_norm_backward.default(
@@ -128,7 +128,7 @@ def policy_gradient(
     old_log_probability: torch.Tensor,
     advantage: torch.Tensor,
     count: int,
-) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> Tuple[torch.Tensor, torch.Tensor, Tuple[torch.Tensor, ...]]:
     """The clipped surrogate loss of some samples of a minibatch.
 
     Where a ratio is clipped, the loss does not depend on it: its gradient is that of the smaller
@@ -136,39 +136,35 @@ def policy_gradient(
 
     Args:
         config: how the ratio is made and clipped.
-        mean: (samples, actions) of the policy.
-        log_std: (actions,) of the policy.
-        action: (samples, actions) that were taken.
-        old_log_probability: (samples, actions) of each action's dimensions, when it was taken.
-        advantage: (samples, 1).
+        mean: (actions, samples) of the policy.
+        log_std: (actions, 1) of the policy.
+        action: (actions, samples) that were taken.
+        old_log_probability: (actions, samples) of each action's dimensions, when it was taken.
+        advantage: (samples,).
         count: samples in the minibatch; the loss is its mean.
 
     Returns:
-        Gradients of `mean` (samples, actions) and `log_std` (actions,); sums (3,) over the samples
-        of the loss, the approximate KL divergence and the share of clipped ratios, by `count`.
+        Gradients of `mean` (actions, samples) and `log_std` (actions, 1); and sums () over the
+        samples, and over the ratios of each, of loss, approximate KL divergence and clipped ratios.
     """
     inverse = torch.exp(-log_std)
-    distance = (action - mean).mul_(inverse)
+    distance = torch.sub(action, mean).mul_(inverse)
     square = distance * distance
-    log_ratio = (
-        torch.add(log_std + HALF_LOG_2PI, square, alpha=0.5).add_(old_log_probability).neg_()
-    )
+    log_ratio = torch.add(old_log_probability, square, alpha=0.5).add_(log_std + HALF_LOG_2PI)
     if config.joint_ratio:
-        log_ratio = log_ratio.sum(dim=1, keepdim=True)
-    ratio = log_ratio.exp()
+        log_ratio = log_ratio.sum(dim=0, keepdim=True)
+    ratio = log_ratio.neg_().exp()
     clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
     gain, clipped_gain = ratio * advantage, clipped * advantage
-    is_clipped = ratio != clipped
-    sums = torch.stack(
-        (
-            torch.minimum(gain, clipped_gain).sum().neg_(),
-            (ratio - 1).sub_(log_ratio).sum() / ratio.shape[1],
-            is_clipped.sum() / ratio.shape[1],
-        )
+    smaller = torch.minimum(gain, clipped_gain)
+    sums = (
+        -smaller.sum(),
+        torch.sub(ratio, log_ratio).sub_(1.0).sum(),
+        torch.count_nonzero(ratio - clipped),
     )
-    slope = torch.where(gain <= clipped_gain, gain, 0.0).mul_(-1.0 / count)
-    of_log_std = (square.sub_(1.0)).mul_(slope).sum(dim=0)
-    return distance.mul_(inverse).mul_(slope), of_log_std, sums.div_(count)
+    slope = gain.mul_(smaller == gain).mul_(-1.0 / count)
+    of_log_std = square.sub_(1.0).mul_(slope).sum(dim=1, keepdim=True)
+    return distance.mul_(inverse).mul_(slope), of_log_std, sums
 
 
 def value_gradient(
@@ -182,26 +178,26 @@ def value_gradient(
 
     Args:
         config: the loss's shape and weight, and whether a value's change is clipped.
-        value: (samples,) of the critic.
+        value: (1, samples) of the critic.
         old_value: (samples,) when the rollout was made, in the units of that time as in OpenRL,
             though the normaliser has moved since.
         target: (samples,) returns.
         count: samples in the minibatch; the loss is its mean.
 
     Returns:
-        The weighted loss's gradient of `value` (samples,); the loss's sum () over the samples, by
-        `count`, without its weight.
+        The weighted loss's gradient of `value` (1, samples); the loss's sum () over the samples,
+        without its weight.
     """
     error = value - target
-    cut = error.clamp(-config.huber_delta, config.huber_delta)
-    loss = torch.sub(error, cut, alpha=0.5).mul_(cut)
+    slope = error.clamp(-config.huber_delta, config.huber_delta)
+    loss = error.sub_(slope, alpha=0.5).mul_(slope)
     if config.clip_value:
         change = value - old_value
         near = change.clamp(-config.clip, config.clip)
         error = torch.add(old_value, near).sub_(target)
-        near_cut = error.clamp(-config.huber_delta, config.huber_delta)
-        clipped = torch.sub(error, near_cut, alpha=0.5).mul_(near_cut)
+        cut = error.clamp(-config.huber_delta, config.huber_delta)
+        clipped = error.sub_(cut, alpha=0.5).mul_(cut)
         # The larger loss counts, and beyond the range the clipped one does not depend on the value.
-        cut = torch.where((change == near) | (loss >= clipped), cut, 0.0)
+        slope.mul_((change == near).logical_or_(loss >= clipped))
         loss = torch.maximum(loss, clipped)
-    return cut.mul_(config.value_weight / count), loss.sum() / count
+    return slope.mul_(config.value_weight / count), loss.sum()

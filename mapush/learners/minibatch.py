@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import List, NamedTuple, Tuple
 
 import torch
 
+from mapush.learners.normalizer import ValueNormalizer
 from mapush.learners.rollout import Rollout
 from mapush.learners.team import Team
 
 # Samples whose gradients are summed at a time: what fits a core's cache. A constant, since sums
 # grouped otherwise differ in their last bits, and a run must not depend on the machine.
-SHARD = 512
-
-
-class Samples(NamedTuple):
-    """Samples of a rollout.
-
-    Attributes:
-        features: (samples, size).
-        action: (samples, actions).
-        log_probability: (samples, actions).
-        prediction: (samples, 1).
-        advantage: (samples, 1).
-        returns: (samples, 1).
-    """
-
-    features: torch.Tensor
-    action: torch.Tensor
-    log_probability: torch.Tensor
-    prediction: torch.Tensor
-    advantage: torch.Tensor
-    returns: torch.Tensor
-
-    @classmethod
-    def of(cls, rollout: Rollout, advantage: torch.Tensor, returns: torch.Tensor) -> Samples:
-        """All of a rollout, in its order; both (steps, envs, agents)."""
-        return cls(
-            *(each.flatten(0, 2) for each in (rollout.features, rollout.action)),
-            rollout.log_probability.flatten(0, 2),
-            *(each.view(-1, 1) for each in (rollout.prediction, advantage, returns)),
-        )
+SHARD = 1024
 
 
 def cut(samples: int, device: torch.device) -> List[Tuple[int, int]]:
@@ -50,34 +21,82 @@ def cut(samples: int, device: torch.device) -> List[Tuple[int, int]]:
     return [(begin, min(begin + size, samples)) for begin in range(0, samples, size)]
 
 
+class Samples(NamedTuple):
+    """Samples of a rollout. Numbers of one kind lie side by side, for which operations are fast.
+
+    Attributes:
+        features: (samples, size).
+        action: (actions, samples).
+        log_probability: (actions, samples).
+        advantage: (samples,).
+        prediction: (samples,) of the critic, in its units at the time of the rollout.
+        target: (samples,) returns, in the critic's units of now.
+    """
+
+    features: torch.Tensor
+    action: torch.Tensor
+    log_probability: torch.Tensor
+    advantage: torch.Tensor
+    prediction: torch.Tensor
+    target: torch.Tensor
+
+
 class Minibatches:
     """Room for all samples of a rollout in another order, and views of its parts.
 
     Attributes:
-        whole: each minibatch.
+        size: samples of one.
         shards: of each minibatch.
     """
 
     def __init__(self, rollout: Rollout, count: int) -> None:
-        samples = Samples.of(rollout, rollout.reward, rollout.reward)
-        self._all = Samples(*map(torch.empty_like, samples))
-        total = len(samples.features)
-        size = total // count
-        pieces = cut(size, samples.features.device)
-        self.whole = [self._part(begin, begin + size) for begin in range(0, total, size)]
+        self._rollout = rollout
+        features = rollout.features.flatten(0, 2)
+        total, device = len(features), features.device
+        actions = rollout.action.shape[-1]
+        self.size = total // count
+        self._features = torch.empty_like(features)
+        self._columns = features.new_empty(2 * actions + 3, total)
+        self._returns = self._columns[-1].split(self.size)
+        action, log_probability, rest = self._columns.split((actions, actions, 3))
+
+        def part(begin: int, end: int) -> Samples:
+            among = slice(begin, end)
+            return Samples(
+                self._features[among],
+                action[:, among],
+                log_probability[:, among],
+                *(column[among] for column in rest),
+            )
+
         self.shards = [
-            [self._part(first + begin, first + end) for begin, end in pieces]
-            for first in range(0, total, size)
+            [part(first + begin, first + end) for begin, end in cut(self.size, device)]
+            for first in range(0, total, self.size)
         ]
 
-    def _part(self, begin: int, end: int) -> Samples:
-        return Samples(*(column[begin:end] for column in self._all))
+    def gather(self, advantage: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
+        """What `fill` takes of the rollout's samples beside their features."""
+        rollout = self._rollout
+        rest = torch.stack((advantage, rollout.prediction, returns), dim=-1)
+        return torch.cat((rollout.action, rollout.log_probability, rest), dim=-1).flatten(0, 2)
 
-    def fill(self, samples: Samples, order: torch.Tensor, team: Team) -> None:
-        """Put samples (n, ...) in the order of some indices (n,)."""
-        team.run(
-            [
-                partial(torch.index_select, column, 0, order, out=place)
-                for column, place in zip(samples, self._all)
-            ]
-        )
+    def fill(
+        self, gathered: torch.Tensor, order: torch.Tensor, normalizer: ValueNormalizer, team: Team
+    ) -> None:
+        """Put the rollout's samples in the order of some indices.
+
+        The normaliser takes in the minibatches' returns one after another, and each minibatch's
+        targets are its returns as normalised then.
+        """
+        features = self._rollout.features.flatten(0, 2)
+
+        def select_features() -> None:
+            torch.index_select(features, 0, order, out=self._features)
+
+        def select_rest() -> None:
+            self._columns.copy_(gathered.index_select(0, order).t())
+            for returns in self._returns:
+                normalizer.update(returns)
+                returns.copy_(normalizer.normalize(returns))
+
+        team.run([select_rest, select_features])

@@ -11,9 +11,8 @@ from torch import nn
 from mapush.cores import usable_cores
 from mapush.errors import CheckpointError
 from mapush.learners.config import PPOConfig
-from mapush.learners.descent import SCALARS, Descent
+from mapush.learners.descent import Descent
 from mapush.learners.gradient import HALF_LOG_2PI
-from mapush.learners.minibatch import Samples
 from mapush.learners.network import Actor, Architecture, Critic, encode, load_weights
 from mapush.learners.normalizer import ValueNormalizer
 from mapush.learners.rollout import Cut, Rollout
@@ -68,9 +67,8 @@ class PPOLearner:
         )
         # A GPU computes a minibatch at once; what asks it for that is one thread.
         team = Team((threads or usable_cores()) if device.type == "cpu" else 1)
-        self._descent = Descent(
-            config, self.actor, self.critic, self.normalizer, self._rollout, team
-        )
+        self._team = team
+        self._descent = Descent(config, self.actor, self.critic, self._rollout, team)
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
@@ -78,7 +76,7 @@ class PPOLearner:
         rollout, index = self._rollout, self._rollout.filled
         features = rollout.features[index]
         features.copy_(encode(observation, self.architecture.angles))
-        mean, log_std = self._descent.mean(features.flatten(0, 1)), self._descent.log_std
+        mean, log_std = self._descent.mean(features.flatten(0, 1)), self._descent.log_std.view(-1)
         action = rollout.action[index]
         noise = torch.randn(action.shape, generator=self._generator, device=action.device)
         torch.addcmul(mean.view_as(action), log_std.exp(), noise, out=action)
@@ -114,28 +112,25 @@ class PPOLearner:
         for group in descent.optimizer.param_groups:
             group["lr"] = config.learning_rate * share
         with one_torch_thread():
-            samples = self._samples(observation)
-            device = samples.returns.device
-            told = torch.zeros(config.epochs * config.minibatches, len(SCALARS), device=device)
-            for number, row in enumerate(told):
+            gathered = self._evaluate(observation)
+            generator = self._generator
+            for number in range(config.epochs * config.minibatches):
                 if should_stop():
                     return None
                 if number % config.minibatches == 0:
-                    descent.shuffle(
-                        samples,
-                        torch.randperm(
-                            len(samples.returns), generator=self._generator, device=device
-                        ),
+                    order = torch.randperm(
+                        len(gathered), generator=generator, device=generator.device
                     )
-                descent.step(number % config.minibatches, row)
-            self._rollout.forget()
-            losses = dict(zip(SCALARS, told.mean(dim=0).tolist()))
-            losses["learning_rate"] = config.learning_rate * share
-            losses["action_std"] = float(descent.log_std.exp().mean())
+                    descent.minibatches.fill(gathered, order, self.normalizer, self._team)
+                descent.step(number)
+        self._rollout.forget()
+        losses = descent.losses()
+        losses["learning_rate"] = config.learning_rate * share
+        losses["action_std"] = float(descent.log_std.exp().mean())
         return losses
 
-    def _samples(self, observation: torch.Tensor) -> Samples:
-        """All of the rollout, with the values that the critic gives it now."""
+    def _evaluate(self, observation: torch.Tensor) -> torch.Tensor:
+        """The rollout's samples, with the values that the critic gives it now."""
         config, rollout = self.config, self._rollout
         after = encode(observation, self.architecture.angles)
         seen = [rollout.features, after, *(cut.features for cut in rollout.cuts)]
@@ -144,16 +139,16 @@ class PPOLearner:
             *(each.new_empty(each.shape[:-1]) for each in seen[1:]),
         ]
         self._descent.predict(
-            [each.flatten(0, -2) for each in seen], [each.view(-1, 1) for each in predictions]
+            [each.flatten(0, -2) for each in seen], [each.view(-1) for each in predictions]
         )
         values = [self.normalizer.denormalize(each) for each in predictions]
         rollout.value.copy_(values[0])
         for cut, value in zip(rollout.cuts, values[2:]):
-            rollout.reward[cut.index, cut.envs] += config.gamma * value
+            rollout.reward[cut.decision, cut.envs] += config.gamma * value
         advantage, returns = rollout.advantages(values[1], config.gamma, config.gae_lambda)
         spread = advantage.std(correction=int(config.sample_std))
         advantage = (advantage - advantage.mean()) / (spread + 1e-5)
-        return Samples.of(rollout, advantage, returns)
+        return self._descent.minibatches.gather(advantage, returns)
 
     @torch.no_grad()
     def policy(self, observation: torch.Tensor) -> torch.Tensor:

@@ -11,12 +11,12 @@ class Cut(NamedTuple):
     """Episodes that the clock has ended.
 
     Attributes:
-        index: the decision after which.
+        decision: the number of the one after which.
         envs: (envs,) bool, whose.
         features: (cut, agents, size) of their last observations, encoded.
     """
 
-    index: int
+    decision: int
     envs: torch.Tensor
     features: torch.Tensor
 
