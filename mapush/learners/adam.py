@@ -1,100 +1,85 @@
-"""Gradient steps of Adam on whole networks as vectors."""
+"""Gradient steps of Adam on whole networks at once."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any, Dict, Sequence
+from typing import Any, Dict
 
 import torch
 
-from mapush.learners.flat import FlatNetwork
+from mapush.learners.flat import FlatNetworks
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class FlatAdam(torch.optim.Adam):
-    """Adam (Kingma and Ba, arXiv 1412.6980) on whole vectors, one group for each network.
+    """Adam (Kingma and Ba, arXiv 1412.6980) on the matrix of some networks, a group for each.
 
-    Its state dict is that of `torch.optim.Adam` over the modules' parameters, in which the moments
-    are views of this optimiser's vectors.
-
-    Args:
-        networks: what it changes.
-        learning_rate: at the start.
-        epsilon: added to the root of the second moment.
+    Its state dict is that of `torch.optim.Adam` over the networks' parameters, in which the
+    moments are views of matrices. `descend` takes the place of `step`.
     """
 
-    def __init__(
-        self, networks: Sequence[FlatNetwork], learning_rate: float, epsilon: float
-    ) -> None:
-        groups = [{"params": network.parameters} for network in networks]
+    def __init__(self, networks: FlatNetworks, learning_rate: float, epsilon: float) -> None:
+        groups = [{"params": parameters} for parameters in networks.parameters]
         super().__init__(groups, lr=learning_rate, eps=epsilon, foreach=True)
-        self._networks = list(networks)
-        self._first = [network.layout.zeros() for network in networks]
-        self._second = [network.layout.zeros() for network in networks]
-        self._steps = 0
+        self._networks = networks
+        self._epsilon = epsilon
+        self._first, self._second = networks.zeros(), networks.zeros()
+        self._steps = torch.tensor(0.0)  # where torch's has it: in the memory of the host
+        self._count = 0
 
     @torch.no_grad()
-    def descend(self, gradients: Sequence[torch.Tensor]) -> None:
-        """One step against the gradients (size,), one for each network."""
-        if not self._steps:
-            self._show_moments()
-        self._steps += 1
-        self._step_tensor.fill_(self._steps)
-        for group, network, gradient, first, second in zip(
-            self.param_groups, self._networks, gradients, self._first, self._second
-        ):
-            beta1, beta2 = group["betas"]
-            first.lerp_(gradient, 1 - beta1)
-            second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            scale = (1 - beta2**self._steps) ** 0.5
-            root = second.sqrt().div_(scale).add_(group["eps"])
-            rate = group["lr"] / (1 - beta1**self._steps)
-            network.vector.addcdiv_(first, root, value=-rate)
+    def descend(self, gradient: torch.Tensor, learning_rate: float) -> None:
+        """One step against a gradient (networks, width)."""
+        if not self._count:
+            self._show()
+        self._count += 1
+        self._steps.fill_(self._count)
+        for group in self.param_groups:
+            group["lr"] = learning_rate
+        beta1, beta2 = self.defaults["betas"]
+        self._first.lerp_(gradient, 1 - beta1)
+        self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        root = self._second.sqrt().div_((1 - beta2**self._count) ** 0.5).add_(self._epsilon)
+        rate = learning_rate / (1 - beta1**self._count)
+        self._networks.matrix.addcdiv_(self._first, root, value=-rate)
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
-        """Restore the state of such an optimiser, or of a `torch.optim.Adam`; it is copied.
+        """Copy the moments of such a state; options such as epsilon stay as they are.
 
         Raises:
             ValueError: it is of other parameters; KeyError, TypeError or AttributeError: it is no
                 such state.
         """
-        super().load_state_dict(copy.deepcopy(state_dict))
-        loaded = [
-            self.state[parameter]
-            for network in self._networks
-            for parameter in network.parameters
-            if parameter in self.state
-        ]
-        count = sum(len(network.parameters) for network in self._networks)
-        steps = sorted({int(each["step"]) for each in loaded})
-        if len(steps) > 1 or len(loaded) not in (0, count):
+        own = [group["params"] for group in self.state_dict()["param_groups"]]
+        given = [list(group["params"]) for group in state_dict["param_groups"]]
+        if given != own:
+            raise ValueError(f"its optimiser's parameters are {given!s:.60}")
+        state = state_dict["state"]
+        numbers = [number for group in own for number in group]
+        steps = sorted({int(moments["step"]) for moments in state.values()})
+        if state and (sorted(state) != numbers or len(steps) != 1):
             raise ValueError(
-                f"its optimiser has moments of {len(loaded)} parameters of {count}, after "
-                f"{' and '.join(map(str, steps))} steps"
+                f"its optimiser has moments of {len(state)} parameters of {len(numbers)}, after "
+                f"{' and '.join(map(str, steps)):.40} steps"
             )
-        self._steps = steps[0] if steps else 0
-        for network, *moments in zip(self._networks, self._first, self._second):
-            for name, vector in zip(("exp_avg", "exp_avg_sq"), moments):
-                vector.zero_()
-                for parameter, view in zip(network.parameters, network.layout.views(vector)):
-                    if loaded:
-                        given = self.state[parameter][name]
-                        if given.shape != view.shape:
-                            raise ValueError("its optimiser's moments have another shape")
-                        view.copy_(given)
+        for matrix, name in zip((self._first, self._second), _MOMENTS):
+            matrix.zero_()
+            places = [each for tensors in self._networks.views(matrix) for each in tensors]
+            for number in state:
+                if state[number][name].shape != places[number].shape:
+                    raise ValueError(f"its optimiser's moments {number} have another shape")
+                places[number].copy_(state[number][name])
+        self._count = steps[0] if steps else 0
+        self._steps.fill_(self._count)
         self.state.clear()
-        if loaded:
-            self._show_moments()
+        if state:
+            self._show()
 
-    def _show_moments(self) -> None:
-        """Let `state_dict` find the vectors' parts."""
-        self._step_tensor = torch.tensor(float(self._steps))
-        for network, first, second in zip(self._networks, self._first, self._second):
-            layout = network.layout
-            for parameter, one, two in zip(
-                network.parameters, layout.views(first), layout.views(second)
-            ):
-                self.state[parameter] = {
-                    "step": self._step_tensor,
-                    "exp_avg": one,
-                    "exp_avg_sq": two,
-                }
+    def _show(self) -> None:
+        """Let `state_dict` find the moments; before the first step Adam has none."""
+        networks = self._networks
+        for parameters, first, second in zip(
+            networks.parameters, networks.views(self._first), networks.views(self._second)
+        ):
+            for parameter, *moments in zip(parameters, first, second):
+                self.state[parameter] = {"step": self._steps, **dict(zip(_MOMENTS, moments))}

@@ -1,4 +1,4 @@
-"""A network's parameters in one vector, on which few large operations do what many did."""
+"""Networks' parameters as rows of one matrix, where few operations do what many small ones did."""
 
 from __future__ import annotations
 
@@ -12,51 +12,53 @@ from torch import nn
 _LINE = 64  # bytes
 
 
-class Layout:
-    """Where some tensors lie in one vector; what lies between them is zero and stays so.
+class FlatNetworks:
+    """Modules whose parameters are from now on views of a matrix, one row for each module.
+
+    What lies between the tensors of a row and behind the last is zero, and stays so where only
+    sums and multiples of such matrices are added.
 
     Args:
-        like: the tensors, for their shapes and their one type and device.
-    """
-
-    def __init__(self, like: Sequence[torch.Tensor]) -> None:
-        self._shapes = [tensor.shape for tensor in like]
-        self._dtype, self._device = like[0].dtype, like[0].device
-        step = _LINE // like[0].element_size()
-        self._begins: List[int] = []
-        self.size = 0
-        for shape in self._shapes:
-            self._begins.append(self.size)
-            self.size += -(-shape.numel() // step) * step
-
-    def zeros(self, *rows: int) -> torch.Tensor:
-        """Vectors (*rows, size) of this layout."""
-        return torch.zeros(*rows, self.size, dtype=self._dtype, device=self._device)
-
-    def views(self, vector: torch.Tensor) -> List[torch.Tensor]:
-        """The tensors that a vector (size,) consists of."""
-        return [
-            vector[begin : begin + shape.numel()].view(shape)
-            for begin, shape in zip(self._begins, self._shapes)
-        ]
-
-
-class FlatNetwork:
-    """A module whose parameters are from now on views of one vector.
+        modules: of one type of numbers and on one device.
 
     Attributes:
-        parameters: the module's, in its own order.
-        layout: of the vector.
-        vector: (size,), what an optimiser changes.
-        tensors: the parameters' values, as views of the vector that no gradient is kept for.
+        parameters: of each module, in its own order.
+        matrix: (modules, width), their values.
+        tensors: the same as tensors of the parameters' shapes, which need no gradient.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.parameters = list(module.parameters())
-        self.layout = Layout(self.parameters)
-        self.vector = self.layout.zeros()
-        self.tensors = self.layout.views(self.vector)
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.parameters = [list(module.parameters()) for module in modules]
+        step = _LINE // self.parameters[0][0].element_size()
+        self._begins: List[List[int]] = []
+        self._width = 0
+        for parameters in self.parameters:
+            begins, end = [], 0
+            for parameter in parameters:
+                begins.append(end)
+                end += -(-parameter.numel() // step) * step
+            self._begins.append(begins)
+            self._width = max(self._width, end)
+        self.matrix = self.zeros()
+        self.tensors = self.views(self.matrix)
         with torch.no_grad():
-            for parameter, place in zip(self.parameters, self.tensors):
-                place.copy_(parameter)
-                parameter.data = place
+            for parameters, places in zip(self.parameters, self.tensors):
+                for parameter, place in zip(parameters, places):
+                    place.copy_(parameter)
+                    parameter.data = place
+
+    def zeros(self, *count: int) -> torch.Tensor:
+        """Matrices (*count, modules, width) as `matrix` is laid out."""
+        like = self.parameters[0][0]
+        size = (*count, len(self.parameters), self._width)
+        return torch.zeros(size, dtype=like.dtype, device=like.device)
+
+    def views(self, matrix: torch.Tensor) -> List[List[torch.Tensor]]:
+        """The tensors that a matrix (modules, width) consists of, for each module."""
+        return [
+            [
+                row[begin : begin + parameter.numel()].view(parameter.shape)
+                for begin, parameter in zip(begins, parameters)
+            ]
+            for row, begins, parameters in zip(matrix, self._begins, self.parameters)
+        ]

@@ -17,6 +17,7 @@ from mapush.learners.network import Architecture
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 _aten = torch.ops.aten
+_norm_backward = _aten.native_layer_norm_backward.default
 _EPSILON = 1e-5  # of torch's LayerNorm
 
 _Function = Callable[[torch.Tensor], torch.Tensor]
@@ -33,8 +34,36 @@ _ACTIVATIONS: Dict[str, Tuple[_Function, _Backward]] = {
 }
 
 
-class Layer(NamedTuple):
-    """A hidden layer's input, what its norm takes and the norm's output, mean and 1/deviation."""
+class Weights(NamedTuple):
+    """A network's parameters in the order of its module's, as they are and turned.
+
+    Attributes:
+        tensors: weight, bias, the norm's gain and shift of both hidden layers, then weight and
+            bias of the head; what follows is not the network's.
+        turned: (in, out) weight of both hidden layers.
+        bias: (out, 1) of the head.
+    """
+
+    tensors: Sequence[torch.Tensor]
+    turned: Tuple[torch.Tensor, torch.Tensor]
+    bias: torch.Tensor
+
+    @classmethod
+    def of(cls, tensors: Sequence[torch.Tensor]) -> Weights:
+        """Views of parameters, which follow their changes."""
+        return cls(tensors, (tensors[0].t(), tensors[4].t()), tensors[9].unsqueeze(1))
+
+
+class Passed(NamedTuple):
+    """What a hidden layer was given and what it made of it.
+
+    Attributes:
+        into: (samples, in).
+        activated: (samples, out), before the norm.
+        normed: (samples, out), after it.
+        mean: (samples, 1) of what was normed.
+        scale: (samples, 1), one by its standard deviation.
+    """
 
     into: torch.Tensor
     activated: torch.Tensor
@@ -44,80 +73,75 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """What `Actor` and `Critic` compute, on the bare tensors of their parameters.
-
-    Parameters and their gradients are lists of tensors in the order of the modules' `parameters()`:
-    weight, bias, the norm's weight and bias of both hidden layers, weight and bias of the head.
-    """
+    """What `Actor` and `Critic` compute, and the gradients of it."""
 
     def __init__(self, shape: Architecture) -> None:
         self._width = [shape.hidden_size]
         self._activate, self._activate_backward = _ACTIVATIONS[shape.activation]
         self._activated = (True, shape.activate_second)
 
-    def output(self, weights: Sequence[torch.Tensor], features: torch.Tensor) -> torch.Tensor:
+    def output(self, weights: Weights, features: torch.Tensor) -> torch.Tensor:
         """The head's outputs (size, samples) for encoded observations (samples, input_size)."""
         return self.forward(weights, features)[0]
 
     def forward(
-        self, weights: Sequence[torch.Tensor], features: torch.Tensor
-    ) -> Tuple[torch.Tensor, List[Layer]]:
+        self, weights: Weights, features: torch.Tensor
+    ) -> Tuple[torch.Tensor, List[Passed]]:
         """As `output`, with what `backward` needs."""
-        layers: List[Layer] = []
-        hidden = features
-        for index, is_activated in enumerate(self._activated):
-            weight, bias, gain, shift = weights[4 * index : 4 * index + 4]
-            linear = torch.addmm(bias, hidden, weight.t())
+        passed: List[Passed] = []
+        tensors, hidden = weights.tensors, features
+        for first, turned, is_activated in zip((0, 4), weights.turned, self._activated):
+            linear = torch.addmm(tensors[first + 1], hidden, turned)
             if is_activated:
                 linear = self._activate(linear)
             normed, mean, scale = torch.native_layer_norm(
-                linear, self._width, gain, shift, _EPSILON
+                linear, self._width, tensors[first + 2], tensors[first + 3], _EPSILON
             )
-            layers.append(Layer(hidden, linear, normed, mean, scale))
+            passed.append(Passed(hidden, linear, normed, mean, scale))
             hidden = normed
-        return torch.addmm(weights[9].unsqueeze(1), weights[8], hidden.t()), layers
+        return torch.addmm(weights.bias, tensors[8], hidden.t()), passed
 
     def backward(
         self,
-        weights: Sequence[torch.Tensor],
-        layers: Sequence[Layer],
+        weights: Weights,
+        passed: Sequence[Passed],
         gradient: torch.Tensor,
-        into: Sequence[torch.Tensor],
+        out: Sequence[torch.Tensor],
     ) -> None:
-        """Write the parameters' gradients into tensors of their shapes.
+        """Write the parameters' gradients.
 
         Args:
             weights: as given to `forward`.
-            layers: what `forward` gave.
+            passed: what `forward` gave.
             gradient: (size, samples) of the loss, of the head's outputs.
-            into: takes the gradients; what it has more than a network's ten stays as it is.
+            out: of the parameters' shapes and order; what is more than a network's stays as it is.
         """
-        torch.mm(gradient, layers[-1].normed, out=into[8])
-        torch.sum(gradient, 1, out=into[9])
-        gradient = torch.mm(gradient.t(), weights[8])
-        for index in (1, 0):
-            layer, first = layers[index], 4 * index
-            gradient, gain, shift = _aten.native_layer_norm_backward.default(
+        tensors = weights.tensors
+        torch.mm(gradient, passed[1].normed, out=out[8])
+        torch.sum(gradient, 1, out=out[9])
+        gradient = torch.mm(gradient.t(), tensors[8])
+        for first, layer, is_activated in zip((4, 0), passed[::-1], self._activated[::-1]):
+            gradient, gain, shift = _norm_backward(
                 gradient,
                 layer.activated,
                 self._width,
                 layer.mean,
                 layer.scale,
-                weights[first + 2],
-                weights[first + 3],
+                tensors[first + 2],
+                tensors[first + 3],
                 [True, True, True],
             )
-            into[first + 2].copy_(gain)
-            into[first + 3].copy_(shift)
-            if self._activated[index]:
+            out[first + 2].copy_(gain)
+            out[first + 3].copy_(shift)
+            if is_activated:
                 gradient = self._activate_backward(gradient, layer.activated)
-            torch.sum(gradient, 0, out=into[first + 1])
-            if index:
-                torch.mm(gradient.t(), layer.into, out=into[first])
-                gradient = torch.mm(gradient, weights[first])
+            torch.sum(gradient, 0, out=out[first + 1])
+            if first:
+                torch.mm(gradient.t(), layer.into, out=out[first])
+                gradient = torch.mm(gradient, tensors[first])
             else:
-                # The few features as rows: several times faster than as columns.
-                into[first].copy_(torch.mm(layer.into.t(), gradient).t())
+                # So few features make faster rows than columns.
+                out[first].copy_(torch.mm(layer.into.t(), gradient).t())
 
 
 def policy_gradient(
@@ -126,13 +150,13 @@ def policy_gradient(
     log_std: torch.Tensor,
     action: torch.Tensor,
     old_log_probability: torch.Tensor,
-    advantage: torch.Tensor,
-    count: int,
-) -> Tuple[torch.Tensor, torch.Tensor, Tuple[torch.Tensor, ...]]:
+    cost: torch.Tensor,
+    told: Sequence[torch.Tensor],
+) -> Tuple[torch.Tensor, torch.Tensor]:
     """The clipped surrogate loss of some samples of a minibatch.
 
-    Where a ratio is clipped, the loss does not depend on it: its gradient is that of the smaller
-    of both products, which are equal within the clip range.
+    Where a ratio is clipped, the loss does not depend on it: its gradient is that of the larger of
+    both products, which are equal within the clip range.
 
     Args:
         config: how the ratio is made and clipped.
@@ -140,12 +164,12 @@ def policy_gradient(
         log_std: (actions, 1) of the policy.
         action: (actions, samples) that were taken.
         old_log_probability: (actions, samples) of each action's dimensions, when it was taken.
-        advantage: (samples,).
-        count: samples in the minibatch; the loss is its mean.
+        cost: (samples,) the advantage, by minus the minibatch's samples: the loss is a sum then.
+        told: three of (), for the sums over samples and ratios of loss, approximate KL divergence
+            and clipped ratios.
 
     Returns:
-        Gradients of `mean` (actions, samples) and `log_std` (actions, 1); and sums () over the
-        samples, and over the ratios of each, of loss, approximate KL divergence and clipped ratios.
+        Gradients of `mean` (actions, samples) and of `log_std` (actions, 1), without entropy.
     """
     inverse = torch.exp(-log_std)
     distance = torch.sub(action, mean).mul_(inverse)
@@ -155,16 +179,14 @@ def policy_gradient(
         log_ratio = log_ratio.sum(dim=0, keepdim=True)
     ratio = log_ratio.neg_().exp()
     clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-    gain, clipped_gain = ratio * advantage, clipped * advantage
-    smaller = torch.minimum(gain, clipped_gain)
-    sums = (
-        -smaller.sum(),
-        torch.sub(ratio, log_ratio).sub_(1.0).sum(),
-        torch.count_nonzero(ratio - clipped),
-    )
-    slope = gain.mul_(smaller == gain).mul_(-1.0 / count)
+    torch.sum(torch.expm1(log_ratio).sub_(log_ratio), (0, 1), out=told[1])
+    torch.sum(ratio != clipped, (0, 1), dtype=told[2].dtype, out=told[2])
+    loss, clipped_loss = ratio.mul_(cost), clipped.mul_(cost)
+    larger = torch.maximum(loss, clipped_loss)
+    torch.sum(larger, (0, 1), out=told[0])
+    slope = loss.masked_fill_(larger != loss, 0.0)
     of_log_std = square.sub_(1.0).mul_(slope).sum(dim=1, keepdim=True)
-    return distance.mul_(inverse).mul_(slope), of_log_std, sums
+    return distance.mul_(inverse).mul_(slope), of_log_std
 
 
 def value_gradient(
@@ -173,7 +195,8 @@ def value_gradient(
     old_value: torch.Tensor,
     target: torch.Tensor,
     count: int,
-) -> Tuple[torch.Tensor, torch.Tensor]:
+    told: torch.Tensor,
+) -> torch.Tensor:
     """The Huber loss of some samples' values, all in the value normaliser's units.
 
     Args:
@@ -183,10 +206,10 @@ def value_gradient(
             though the normaliser has moved since.
         target: (samples,) returns.
         count: samples in the minibatch; the loss is its mean.
+        told: (), for the loss's sum over the samples, without its weight.
 
     Returns:
-        The weighted loss's gradient of `value` (1, samples); the loss's sum () over the samples,
-        without its weight.
+        The weighted loss's gradient of `value` (1, samples).
     """
     error = value - target
     slope = error.clamp(-config.huber_delta, config.huber_delta)
@@ -194,10 +217,11 @@ def value_gradient(
     if config.clip_value:
         change = value - old_value
         near = change.clamp(-config.clip, config.clip)
-        error = torch.add(old_value, near).sub_(target)
+        error = torch.add(near, old_value).sub_(target)
         cut = error.clamp(-config.huber_delta, config.huber_delta)
         clipped = error.sub_(cut, alpha=0.5).mul_(cut)
         # The larger loss counts, and beyond the range the clipped one does not depend on the value.
-        slope.mul_((change == near).logical_or_(loss >= clipped))
+        slope.masked_fill_((change != near).logical_and_(loss < clipped), 0.0)
         loss = torch.maximum(loss, clipped)
-    return slope.mul_(config.value_weight / count), loss.sum()
+    torch.sum(loss, (0, 1), out=told)
+    return slope.mul_(config.value_weight / count)

@@ -28,7 +28,7 @@ class Samples(NamedTuple):
         features: (samples, size).
         action: (actions, samples).
         log_probability: (actions, samples).
-        advantage: (samples,).
+        cost: (samples,), the advantage by minus the minibatch's samples.
         prediction: (samples,) of the critic, in its units at the time of the rollout.
         target: (samples,) returns, in the critic's units of now.
     """
@@ -36,7 +36,7 @@ class Samples(NamedTuple):
     features: torch.Tensor
     action: torch.Tensor
     log_probability: torch.Tensor
-    advantage: torch.Tensor
+    cost: torch.Tensor
     prediction: torch.Tensor
     target: torch.Tensor
 
@@ -77,7 +77,8 @@ class Minibatches:
     def gather(self, advantage: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
         """What `fill` takes of the rollout's samples beside their features."""
         rollout = self._rollout
-        rest = torch.stack((advantage, rollout.prediction, returns), dim=-1)
+        cost = advantage / -self.size
+        rest = torch.stack((cost, rollout.prediction, returns), dim=-1)
         return torch.cat((rollout.action, rollout.log_probability, rest), dim=-1).flatten(0, 2)
 
     def fill(

@@ -109,8 +109,7 @@ class PPOLearner:
         """Run the epochs of one update over the rollout."""
         config, descent = self.config, self._descent
         share = 1.0 + (config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
-        for group in descent.optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
+        rate = config.learning_rate * share
         with one_torch_thread():
             gathered = self._evaluate(observation)
             generator = self._generator
@@ -122,10 +121,10 @@ class PPOLearner:
                         len(gathered), generator=generator, device=generator.device
                     )
                     descent.minibatches.fill(gathered, order, self.normalizer, self._team)
-                descent.step(number)
+                descent.step(number, rate)
         self._rollout.forget()
         losses = descent.losses()
-        losses["learning_rate"] = config.learning_rate * share
+        losses["learning_rate"] = rate
         losses["action_std"] = float(descent.log_std.exp().mean())
         return losses
 
