@@ -39,8 +39,10 @@ class FlatAdam(torch.optim.Adam):
         beta1, beta2 = self.defaults["betas"]
         self._first.lerp_(gradient, 1 - beta1)
         self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        root = self._second.sqrt().div_((1 - beta2**self._count) ** 0.5).add_(self._epsilon)
-        rate = learning_rate / (1 - beta1**self._count)
+        # Both moments' corrections as one factor of the step.
+        scale = (1 - beta2**self._count) ** 0.5
+        root = self._second.sqrt().add_(self._epsilon * scale)
+        rate = learning_rate * scale / (1 - beta1**self._count)
         self._networks.matrix.addcdiv_(self._first, root, value=-rate)
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence
 
 import torch
 
 from mapush.learners.adam import FlatAdam
 from mapush.learners.config import PPOConfig
 from mapush.learners.flat import FlatNetworks
-from mapush.learners.gradient import (
-    HALF_LOG_2PI,
-    Network,
-    Weights,
-    policy_gradient,
-    value_gradient,
-)
+from mapush.learners.gradient import Network, Weights, policy_gradient, value_gradient
 from mapush.learners.minibatch import Minibatches, Samples, cut
 from mapush.learners.network import Actor, Critic
 from mapush.learners.rollout import Rollout
 from mapush.learners.team import Team
 
-# What a gradient step says of itself, in this order: sums of the actor's and the critic's shards,
-# and what the whole step is.
-_OF_SHARDS = ("policy_loss", "approximate_kl", "clip_fraction", "value_loss")
-_OF_STEP = ("entropy", "actor_grad_norm", "critic_grad_norm")
+# What each shard of a gradient step says of itself, the critic's last.
+_TOLD = ("policy_loss", "approximate_kl", "clip_fraction", "value_loss")
 
 
 class Descent:
@@ -49,13 +42,19 @@ class Descent:
         self.log_std = self._actor.tensors[-1]
         self.optimizer = FlatAdam(self._networks, config.learning_rate, config.adam_epsilon)
         self.minibatches = Minibatches(rollout, config.minibatches)
+        like = rollout.reward
         steps, shards = config.epochs * config.minibatches, len(self.minibatches.shards[0])
-        device = rollout.reward.device
-        self._told = torch.zeros(shards, len(_OF_SHARDS), device=device)
-        self._history = torch.zeros(steps, len(_OF_SHARDS) + len(_OF_STEP), device=device)
+        self._told = like.new_zeros(steps, shards, len(_TOLD))
+        self._log_stds, self._norms = (
+            like.new_zeros(steps, len(self.log_std)),
+            like.new_zeros(steps, 2),
+        )
         self._gradients, self._gradient = self._networks.zeros(shards), self._networks.zeros()
         self._log_std_gradient = self._networks.views(self._gradient)[0][-1]
-        self._tasks = [self._pieces(samples) for samples in self.minibatches.shards]
+        # A number beside a tensor costs more than a tensor.
+        self._entropy, self._one = like.new_tensor(config.entropy), like.new_ones(())
+        self._most = like.new_tensor(config.max_grad_norm)
+        self._tasks = [self._pieces(number) for number in range(steps)]
 
     def mean(self, features: torch.Tensor) -> torch.Tensor:
         """The policy's mean actions (samples, actions) for features (samples, size)."""
@@ -74,32 +73,36 @@ class Descent:
 
     def step(self, number: int, learning_rate: float) -> None:
         """The update's gradient step of this number, on the next minibatch."""
-        config, told, shards = self._config, self._history[number], len(_OF_SHARDS)
-        self._team.run(self._tasks[number % config.minibatches])
-        torch.sum(self._told, 0, out=told[:shards])
-        told[shards].copy_(self.log_std.sum())
-        torch.sum(self._gradients, 0, out=self._gradient)
-        self._log_std_gradient.sub_(config.entropy)
-        norms = torch.linalg.vector_norm(self._gradient, dim=1, out=told[shards + 1 :])
-        self._gradient.mul_((config.max_grad_norm / (norms + 1e-6)).clamp_(max=1.0).unsqueeze(1))
-        self.optimizer.descend(self._gradient, learning_rate)
+        gradient = self._gradient
+        self._team.run(self._tasks[number])
+        self._log_stds[number].copy_(self.log_std[:, 0])
+        torch.sum(self._gradients, 0, out=gradient)
+        self._log_std_gradient.sub_(self._entropy)
+        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        self._norms[number].copy_(norms[:, 0])
+        gradient.mul_(torch.minimum(self._most / norms, self._one))
+        self.optimizer.descend(gradient, learning_rate)
 
     def losses(self) -> Dict[str, float]:
         """Means over all steps of the update."""
-        names: Tuple[str, ...] = (*_OF_SHARDS, *_OF_STEP)
-        means: Dict[str, float] = dict(zip(names, self._history.mean(dim=0).tolist()))
+        told: List[float] = self._told.sum(dim=1).mean(dim=0).tolist()
+        losses: Dict[str, float] = dict(zip(_TOLD, told))
         samples, actions = self.minibatches.size, len(self.log_std)
         ratios = samples if self._config.joint_ratio else samples * actions
-        means["approximate_kl"] /= ratios
-        means["clip_fraction"] /= ratios
-        means["value_loss"] /= samples
-        means["entropy"] += actions * (0.5 + HALF_LOG_2PI)
-        return means
+        losses["approximate_kl"] /= ratios
+        losses["clip_fraction"] /= ratios
+        losses["value_loss"] /= samples
+        # Of a Gaussian: its logarithm of the deviation and half that of 2 pi e.
+        half = 0.5 * math.log(2 * math.pi * math.e)
+        losses["entropy"] = float(self._log_stds.sum(dim=1).mean()) + actions * half
+        losses["actor_grad_norm"], losses["critic_grad_norm"] = self._norms.mean(dim=0).tolist()
+        return losses
 
-    def _pieces(self, minibatch: Sequence[Samples]) -> List[Callable[[], None]]:
-        """The pieces of work that a minibatch's gradient consists of, the longer ones first."""
+    def _pieces(self, number: int) -> List[Callable[[], None]]:
+        """The pieces of work that a step's gradient consists of, the longer ones first."""
+        minibatch = self.minibatches.shards[number % self._config.minibatches]
         outs = [self._networks.views(each) for each in self._gradients]
-        told = [list(each) for each in self._told]
+        told = [list(each) for each in self._told[number]]
         pieces: List[Callable[[], None]] = []
         for samples, (out, _), row in zip(minibatch, outs, told):
             pieces.append(partial(self._actor_shard, samples, out, row[:3]))

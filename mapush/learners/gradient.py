@@ -6,15 +6,12 @@ The networks are those of `mapush.learners.network`, the losses those of Schulma
 
 from __future__ import annotations
 
-import math
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import torch
 
 from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 _aten = torch.ops.aten
 _norm_backward = _aten.native_layer_norm_backward.default
@@ -163,7 +160,8 @@ def policy_gradient(
         mean: (actions, samples) of the policy.
         log_std: (actions, 1) of the policy.
         action: (actions, samples) that were taken.
-        old_log_probability: (actions, samples) of each action's dimensions, when it was taken.
+        old_log_probability: (actions, samples) of each action's dimensions, when it was taken, as
+            `Rollout.log_probability`.
         cost: (samples,) the advantage, by minus the minibatch's samples: the loss is a sum then.
         told: three of (), for the sums over samples and ratios of loss, approximate KL divergence
             and clipped ratios.
@@ -174,7 +172,7 @@ def policy_gradient(
     inverse = torch.exp(-log_std)
     distance = torch.sub(action, mean).mul_(inverse)
     square = distance * distance
-    log_ratio = torch.add(old_log_probability, square, alpha=0.5).add_(log_std + HALF_LOG_2PI)
+    log_ratio = torch.add(old_log_probability, square, alpha=0.5).add_(log_std)
     if config.joint_ratio:
         log_ratio = log_ratio.sum(dim=0, keepdim=True)
     ratio = log_ratio.neg_().exp()
@@ -185,7 +183,7 @@ def policy_gradient(
     larger = torch.maximum(loss, clipped_loss)
     torch.sum(larger, (0, 1), out=told[0])
     slope = loss.masked_fill_(larger != loss, 0.0)
-    of_log_std = square.sub_(1.0).mul_(slope).sum(dim=1, keepdim=True)
+    of_log_std = square.mul_(slope).sub_(slope).sum(dim=1, keepdim=True)
     return distance.mul_(inverse).mul_(slope), of_log_std
 
 

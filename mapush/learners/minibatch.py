@@ -12,7 +12,7 @@ from mapush.learners.team import Team
 
 # Samples whose gradients are summed at a time: what fits a core's cache. A constant, since sums
 # grouped otherwise differ in their last bits, and a run must not depend on the machine.
-SHARD = 1024
+SHARD = 2048
 
 
 def cut(samples: int, device: torch.device) -> List[Tuple[int, int]]:

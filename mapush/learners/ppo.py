@@ -12,7 +12,6 @@ from mapush.cores import usable_cores
 from mapush.errors import CheckpointError
 from mapush.learners.config import PPOConfig
 from mapush.learners.descent import Descent
-from mapush.learners.gradient import HALF_LOG_2PI
 from mapush.learners.network import Actor, Architecture, Critic, encode, load_weights
 from mapush.learners.normalizer import ValueNormalizer
 from mapush.learners.rollout import Cut, Rollout
@@ -80,9 +79,7 @@ class PPOLearner:
         action = rollout.action[index]
         noise = torch.randn(action.shape, generator=self._generator, device=action.device)
         torch.addcmul(mean.view_as(action), log_std.exp(), noise, out=action)
-        torch.sub(
-            noise.square_().mul_(-0.5), log_std + HALF_LOG_2PI, out=rollout.log_probability[index]
-        )
+        torch.add(-log_std, noise.square_(), alpha=-0.5, out=rollout.log_probability[index])
         return action.clone()
 
     @torch.no_grad()

@@ -29,7 +29,8 @@ class Rollout:
     Attributes:
         features: encoded observations, which is how the networks see them.
         action: what was done.
-        log_probability: of each of the action's dimensions.
+        log_probability: of each of the action's dimensions, but for a constant: plus half the
+            logarithm of 2 pi.
         prediction: the critic's values, in its own units at the time of the rollout.
         value: the same in rewards' units.
         reward: what came of it.
