@@ -1,49 +1,56 @@
-"""Gradient steps of Adam on whole networks at once."""
+"""Gradient steps of Adam on whole networks."""
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 import torch
 
-from mapush.learners.flat import FlatNetworks
+from mapush.learners.flat import FlatNetwork
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class FlatAdam(torch.optim.Adam):
-    """Adam (Kingma and Ba, arXiv 1412.6980) on the matrix of some networks, a group for each.
+    """Adam (Kingma and Ba, arXiv 1412.6980) on some networks' vectors, a group for each.
 
     Its state dict is that of `torch.optim.Adam` over the networks' parameters, in which the
-    moments are views of matrices. `descend` takes the place of `step`.
+    moments are views of vectors. `descend` takes the place of `step`.
     """
 
-    def __init__(self, networks: FlatNetworks, learning_rate: float, epsilon: float) -> None:
-        groups = [{"params": parameters} for parameters in networks.parameters]
+    def __init__(
+        self, networks: Sequence[FlatNetwork], learning_rate: float, epsilon: float
+    ) -> None:
+        groups = [{"params": network.parameters} for network in networks]
         super().__init__(groups, lr=learning_rate, eps=epsilon, foreach=True)
-        self._networks = networks
-        self._epsilon = epsilon
-        self._first, self._second = networks.zeros(), networks.zeros()
-        self._steps = torch.tensor(0.0)  # where torch's has it: in the memory of the host
-        self._count = 0
+        self._networks = list(networks)
+        self._moments = [(network.zeros(), network.zeros()) for network in networks]
+        # Where torch's are: in the memory of the host, as numbers to the state's readers.
+        self._steps = [torch.tensor(0.0) for _ in networks]
+        self._counts = [0 for _ in networks]
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Let all networks take steps at a rate."""
+        for group in self.param_groups:
+            group["lr"] = rate
 
     @torch.no_grad()
-    def descend(self, gradient: torch.Tensor, learning_rate: float) -> None:
-        """One step against a gradient (networks, width)."""
-        if not self._count:
-            self._show()
-        self._count += 1
-        self._steps.fill_(self._count)
-        for group in self.param_groups:
-            group["lr"] = learning_rate
-        beta1, beta2 = self.defaults["betas"]
-        self._first.lerp_(gradient, 1 - beta1)
-        self._second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    def descend(self, index: int, gradient: torch.Tensor) -> None:
+        """One step of the network of this index against its gradient (size,)."""
+        if not self._counts[index]:
+            self._show(index)
+        self._counts[index] += 1
+        count, group = self._counts[index], self.param_groups[index]
+        self._steps[index].fill_(count)
+        first, second = self._moments[index]
+        beta1, beta2 = group["betas"]
+        first.lerp_(gradient, 1 - beta1)
+        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         # Both moments' corrections as one factor of the step.
-        scale = (1 - beta2**self._count) ** 0.5
-        root = self._second.sqrt().add_(self._epsilon * scale)
-        rate = learning_rate * scale / (1 - beta1**self._count)
-        self._networks.matrix.addcdiv_(self._first, root, value=-rate)
+        scale = (1 - beta2**count) ** 0.5
+        root = second.sqrt().add_(group["eps"] * scale)
+        rate = group["lr"] * scale / (1 - beta1**count)
+        self._networks[index].vector.addcdiv_(first, root, value=-rate)
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
         """Copy the moments of such a state; options such as epsilon stay as they are.
@@ -56,32 +63,33 @@ class FlatAdam(torch.optim.Adam):
         given = [list(group["params"]) for group in state_dict["param_groups"]]
         if given != own:
             raise ValueError(f"its optimiser's parameters are {given!s:.60}")
-        state = state_dict["state"]
-        numbers = [number for group in own for number in group]
-        steps = sorted({int(moments["step"]) for moments in state.values()})
-        if state and (sorted(state) != numbers or len(steps) != 1):
-            raise ValueError(
-                f"its optimiser has moments of {len(state)} parameters of {len(numbers)}, after "
-                f"{' and '.join(map(str, steps)):.40} steps"
-            )
-        for matrix, name in zip((self._first, self._second), _MOMENTS):
-            matrix.zero_()
-            places = [each for tensors in self._networks.views(matrix) for each in tensors]
-            for number in state:
-                if state[number][name].shape != places[number].shape:
-                    raise ValueError(f"its optimiser's moments {number} have another shape")
-                places[number].copy_(state[number][name])
-        self._count = steps[0] if steps else 0
-        self._steps.fill_(self._count)
         self.state.clear()
-        if state:
-            self._show()
+        for index, numbers in enumerate(own):
+            found = [state_dict["state"].get(number) for number in numbers]
+            steps = {int(each["step"]) if each else 0 for each in found}
+            if len(steps) != 1:
+                raise ValueError(f"its optimiser has parameters after {sorted(steps)!s:.60} steps")
+            (self._counts[index],) = steps
+            self._load(index, found)
 
-    def _show(self) -> None:
-        """Let `state_dict` find the moments; before the first step Adam has none."""
-        networks = self._networks
-        for parameters, first, second in zip(
-            networks.parameters, networks.views(self._first), networks.views(self._second)
-        ):
-            for parameter, *moments in zip(parameters, first, second):
-                self.state[parameter] = {"step": self._steps, **dict(zip(_MOMENTS, moments))}
+    def _load(self, index: int, found: Sequence[Any]) -> None:
+        network = self._networks[index]
+        self._steps[index].fill_(self._counts[index])
+        for vector, name in zip(self._moments[index], _MOMENTS):
+            vector.zero_()
+            for place, each in zip(network.views(vector), found):
+                if each and each[name].shape != place.shape:
+                    shape = tuple(each[name].shape)
+                    raise ValueError(f"its optimiser has a moment of shape {shape!s:.60}")
+                if each:
+                    place.copy_(each[name])
+        if self._counts[index]:
+            self._show(index)
+
+    def _show(self, index: int) -> None:
+        """Let `state_dict` find a network's moments; before the first step Adam has none."""
+        network = self._networks[index]
+        views = zip(*(network.views(vector) for vector in self._moments[index]))
+        for parameter, moments in zip(network.parameters, views):
+            own = dict(zip(_MOMENTS, moments))
+            self.state[parameter] = {"step": self._steps[index], **own}

@@ -1,7 +1,6 @@
-"""PPO's losses and their gradients, worked out by hand: no graph is kept, and no step is repeated.
+"""The networks of `mapush.learners.network` on bare tensors, and their gradients by hand.
 
-The networks are those of `mapush.learners.network`, the losses those of Schulman et al., arXiv
-1707.06347, with the options of `mapush.learners.config.PPOConfig`.
+Autograd would record every operation and run more of them.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import torch
 
-from mapush.learners.config import PPOConfig
 from mapush.learners.network import Architecture
 
 _aten = torch.ops.aten
 _norm_backward = _aten.native_layer_norm_backward.default
+TENSORS = 10  # of a network's layers
 _EPSILON = 1e-5  # of torch's LayerNorm
 
 _Function = Callable[[torch.Tensor], torch.Tensor]
@@ -139,87 +138,3 @@ class Network:
             else:
                 # So few features make faster rows than columns.
                 out[first].copy_(torch.mm(layer.into.t(), gradient).t())
-
-
-def policy_gradient(
-    config: PPOConfig,
-    mean: torch.Tensor,
-    log_std: torch.Tensor,
-    action: torch.Tensor,
-    old_log_probability: torch.Tensor,
-    cost: torch.Tensor,
-    told: Sequence[torch.Tensor],
-) -> Tuple[torch.Tensor, torch.Tensor]:
-    """The clipped surrogate loss of some samples of a minibatch.
-
-    Where a ratio is clipped, the loss does not depend on it: its gradient is that of the larger of
-    both products, which are equal within the clip range.
-
-    Args:
-        config: how the ratio is made and clipped.
-        mean: (actions, samples) of the policy.
-        log_std: (actions, 1) of the policy.
-        action: (actions, samples) that were taken.
-        old_log_probability: (actions, samples) of each action's dimensions, when it was taken, as
-            `Rollout.log_probability`.
-        cost: (samples,) the advantage, by minus the minibatch's samples: the loss is a sum then.
-        told: three of (), for the sums over samples and ratios of loss, approximate KL divergence
-            and clipped ratios.
-
-    Returns:
-        Gradients of `mean` (actions, samples) and of `log_std` (actions, 1), without entropy.
-    """
-    inverse = torch.exp(-log_std)
-    distance = torch.sub(action, mean).mul_(inverse)
-    square = distance * distance
-    log_ratio = torch.add(old_log_probability, square, alpha=0.5).add_(log_std)
-    if config.joint_ratio:
-        log_ratio = log_ratio.sum(dim=0, keepdim=True)
-    ratio = log_ratio.neg_().exp()
-    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-    torch.sum(torch.expm1(log_ratio).sub_(log_ratio), (0, 1), out=told[1])
-    torch.sum(ratio != clipped, (0, 1), dtype=told[2].dtype, out=told[2])
-    loss, clipped_loss = ratio.mul_(cost), clipped.mul_(cost)
-    larger = torch.maximum(loss, clipped_loss)
-    torch.sum(larger, (0, 1), out=told[0])
-    slope = loss.masked_fill_(larger != loss, 0.0)
-    of_log_std = square.mul_(slope).sub_(slope).sum(dim=1, keepdim=True)
-    return distance.mul_(inverse).mul_(slope), of_log_std
-
-
-def value_gradient(
-    config: PPOConfig,
-    value: torch.Tensor,
-    old_value: torch.Tensor,
-    target: torch.Tensor,
-    count: int,
-    told: torch.Tensor,
-) -> torch.Tensor:
-    """The Huber loss of some samples' values, all in the value normaliser's units.
-
-    Args:
-        config: the loss's shape and weight, and whether a value's change is clipped.
-        value: (1, samples) of the critic.
-        old_value: (samples,) when the rollout was made, in the units of that time as in OpenRL,
-            though the normaliser has moved since.
-        target: (samples,) returns.
-        count: samples in the minibatch; the loss is its mean.
-        told: (), for the loss's sum over the samples, without its weight.
-
-    Returns:
-        The weighted loss's gradient of `value` (1, samples).
-    """
-    error = value - target
-    slope = error.clamp(-config.huber_delta, config.huber_delta)
-    loss = error.sub_(slope, alpha=0.5).mul_(slope)
-    if config.clip_value:
-        change = value - old_value
-        near = change.clamp(-config.clip, config.clip)
-        error = torch.add(near, old_value).sub_(target)
-        cut = error.clamp(-config.huber_delta, config.huber_delta)
-        clipped = error.sub_(cut, alpha=0.5).mul_(cut)
-        # The larger loss counts, and beyond the range the clipped one does not depend on the value.
-        slope.masked_fill_((change != near).logical_and_(loss < clipped), 0.0)
-        loss = torch.maximum(loss, clipped)
-    torch.sum(loss, (0, 1), out=told)
-    return slope.mul_(config.value_weight / count)

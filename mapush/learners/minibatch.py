@@ -15,7 +15,7 @@ from mapush.learners.team import Team
 SHARD = 2048
 
 
-def cut(samples: int, device: torch.device) -> List[Tuple[int, int]]:
+def shard(samples: int, device: torch.device) -> List[Tuple[int, int]]:
     """Begin and end of each shard of so many samples; on a GPU there is one."""
     size = SHARD if device.type == "cpu" else samples
     return [(begin, min(begin + size, samples)) for begin in range(0, samples, size)]
@@ -42,7 +42,7 @@ class Samples(NamedTuple):
 
 
 class Minibatches:
-    """Room for all samples of a rollout in another order, and views of its parts.
+    """A rollout's samples in one order after another.
 
     Attributes:
         size: samples of one.
@@ -51,53 +51,48 @@ class Minibatches:
 
     def __init__(self, rollout: Rollout, count: int) -> None:
         self._rollout = rollout
-        features = rollout.features.flatten(0, 2)
-        total, device = len(features), features.device
-        actions = rollout.action.shape[-1]
+        self._given = rollout.features.flatten(0, 2)
+        total, device = len(self._given), self._given.device
         self.size = total // count
-        self._features = torch.empty_like(features)
-        self._columns = features.new_empty(2 * actions + 3, total)
+        actions = rollout.action.shape[-1]
+        self._given_columns = self._given.new_zeros(2 * actions + 3, total)
+        self._features = torch.empty_like(self._given)
+        self._columns = torch.empty_like(self._given_columns)
+        self._split = (actions, actions, 1, 1, 1)
         self._returns = self._columns[-1].split(self.size)
-        action, log_probability, rest = self._columns.split((actions, actions, 3))
-
-        def part(begin: int, end: int) -> Samples:
-            among = slice(begin, end)
-            return Samples(
-                self._features[among],
-                action[:, among],
-                log_probability[:, among],
-                *(column[among] for column in rest),
-            )
-
         self.shards = [
-            [part(first + begin, first + end) for begin, end in cut(self.size, device)]
+            [self._samples(first + begin, first + end) for begin, end in shard(self.size, device)]
             for first in range(0, total, self.size)
         ]
 
-    def gather(self, advantage: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
-        """What `fill` takes of the rollout's samples beside their features."""
-        rollout = self._rollout
-        cost = advantage / -self.size
-        rest = torch.stack((cost, rollout.prediction, returns), dim=-1)
-        return torch.cat((rollout.action, rollout.log_probability, rest), dim=-1).flatten(0, 2)
+    def _samples(self, begin: int, end: int) -> Samples:
+        columns = self._columns[:, begin:end].split(self._split)
+        return Samples(self._features[begin:end], *columns[:2], *(row[0] for row in columns[2:]))
 
-    def fill(
-        self, gathered: torch.Tensor, order: torch.Tensor, normalizer: ValueNormalizer, team: Team
-    ) -> None:
-        """Put the rollout's samples in the order of some indices.
+    def take(self, advantage: torch.Tensor, returns: torch.Tensor) -> None:
+        """Take over the rollout, with what follows from it (steps, envs, agents)."""
+        rollout = self._rollout
+        columns = self._given_columns.split(self._split)
+        for place, values in zip(columns, (rollout.action, rollout.log_probability)):
+            place.copy_(values.flatten(0, 2).t())
+        rest = (advantage / -self.size, rollout.prediction, returns)
+        for place, values in zip(columns[2:], rest):
+            place[0].copy_(values.flatten())
+
+    def shuffle(self, order: torch.Tensor, normalizer: ValueNormalizer, team: Team) -> None:
+        """Put the samples in the order of some indices.
 
         The normaliser takes in the minibatches' returns one after another, and each minibatch's
         targets are its returns as normalised then.
         """
-        features = self._rollout.features.flatten(0, 2)
 
-        def select_features() -> None:
-            torch.index_select(features, 0, order, out=self._features)
-
-        def select_rest() -> None:
-            self._columns.copy_(gathered.index_select(0, order).t())
+        def select_columns() -> None:
+            torch.index_select(self._given_columns, 1, order, out=self._columns)
             for returns in self._returns:
                 normalizer.update(returns)
                 returns.copy_(normalizer.normalize(returns))
 
-        team.run([select_rest, select_features])
+        def select_features() -> None:
+            torch.index_select(self._given, 0, order, out=self._features)
+
+        team.run([select_columns, select_features])

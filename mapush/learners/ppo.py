@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from mapush.cores import usable_cores
 from mapush.errors import CheckpointError
+from mapush.learners.adam import FlatAdam
 from mapush.learners.config import PPOConfig
 from mapush.learners.descent import Descent
+from mapush.learners.flat import FlatNetwork
+from mapush.learners.losses import PolicyLoss, ValueLoss
+from mapush.learners.minibatch import Minibatches, shard
 from mapush.learners.network import Actor, Architecture, Critic, encode, load_weights
 from mapush.learners.normalizer import ValueNormalizer
 from mapush.learners.rollout import Cut, Rollout
@@ -65,18 +70,34 @@ class PPOLearner:
             config.rollout_steps, envs, agents, self.architecture.input_size, action_size, device
         )
         # A GPU computes a minibatch at once; what asks it for that is one thread.
-        team = Team((threads or usable_cores()) if device.type == "cpu" else 1)
-        self._team = team
-        self._descent = Descent(config, self.actor, self.critic, self._rollout, team)
+        self._team = Team((threads or usable_cores()) if device.type == "cpu" else 1)
+        self._minibatches = Minibatches(self._rollout, config.minibatches)
+        networks = [FlatNetwork(self.actor), FlatNetwork(self.critic)]
+        self._optimizer = FlatAdam(networks, config.learning_rate, config.adam_epsilon)
+        losses = (
+            PolicyLoss(config, self._minibatches.size, networks[0].tensors[-1]),
+            ValueLoss(config, self._minibatches.size),
+        )
+        self._actor, self._critic = (
+            Descent(
+                config,
+                self.architecture,
+                network,
+                loss,
+                self._minibatches,
+                partial(self._optimizer.descend, index),
+            )
+            for index, (network, loss) in enumerate(zip(networks, losses))
+        )
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
         """Sample actions and remember them with their probabilities."""
         rollout, index = self._rollout, self._rollout.filled
-        features = rollout.features[index]
+        features, action = rollout.features[index], rollout.action[index]
         features.copy_(encode(observation, self.architecture.angles))
-        mean, log_std = self._descent.mean(features.flatten(0, 1)), self._descent.log_std.view(-1)
-        action = rollout.action[index]
+        mean = self._actor.output(features.flatten(0, 1)).t()
+        log_std = self.actor.log_std[:, 0]
         noise = torch.randn(action.shape, generator=self._generator, device=action.device)
         torch.addcmul(mean.view_as(action), log_std.exp(), noise, out=action)
         torch.add(-log_std, noise.square_(), alpha=-0.5, out=rollout.log_probability[index])
@@ -104,47 +125,68 @@ class PPOLearner:
         self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
     ) -> Optional[Dict[str, float]]:
         """Run the epochs of one update over the rollout."""
-        config, descent = self.config, self._descent
+        config = self.config
         share = 1.0 + (config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
         rate = config.learning_rate * share
+        self._optimizer.set_learning_rate(rate)
         with one_torch_thread():
-            gathered = self._evaluate(observation)
-            generator = self._generator
+            self._finish_rollout(observation)
             for number in range(config.epochs * config.minibatches):
                 if should_stop():
                     return None
                 if number % config.minibatches == 0:
-                    order = torch.randperm(
-                        len(gathered), generator=generator, device=generator.device
-                    )
-                    descent.minibatches.fill(gathered, order, self.normalizer, self._team)
-                descent.step(number, rate)
+                    self._shuffle()
+                self._gradient_step(number)
         self._rollout.forget()
-        losses = descent.losses()
-        losses["learning_rate"] = rate
-        losses["action_std"] = float(descent.log_std.exp().mean())
-        return losses
+        return {
+            **self._actor.losses(),
+            **self._critic.losses(),
+            "actor_grad_norm": self._actor.gradient_norm(),
+            "critic_grad_norm": self._critic.gradient_norm(),
+            "learning_rate": rate,
+            "action_std": float(self.actor.log_std.exp().mean()),
+        }
 
-    def _evaluate(self, observation: torch.Tensor) -> torch.Tensor:
-        """The rollout's samples, with the values that the critic gives it now."""
+    def _finish_rollout(self, observation: torch.Tensor) -> None:
+        """Compute what follows from the rollout; the critic is still that of its time."""
         config, rollout = self.config, self._rollout
-        after = encode(observation, self.architecture.angles)
-        seen = [rollout.features, after, *(cut.features for cut in rollout.cuts)]
-        predictions = [
-            rollout.prediction,
-            *(each.new_empty(each.shape[:-1]) for each in seen[1:]),
-        ]
-        self._descent.predict(
-            [each.flatten(0, -2) for each in seen], [each.view(-1) for each in predictions]
+        last = encode(observation, self.architecture.angles)
+        predictions = self._predict(
+            [rollout.features, last, *(cut.features for cut in rollout.cuts)]
         )
-        values = [self.normalizer.denormalize(each) for each in predictions]
-        rollout.value.copy_(values[0])
+        values = [self.normalizer.denormalize(prediction) for prediction in predictions]
+        rollout.prediction, rollout.value = predictions[0], values[0]
         for cut, value in zip(rollout.cuts, values[2:]):
             rollout.reward[cut.decision, cut.envs] += config.gamma * value
         advantage, returns = rollout.advantages(values[1], config.gamma, config.gae_lambda)
         spread = advantage.std(correction=int(config.sample_std))
         advantage = (advantage - advantage.mean()) / (spread + 1e-5)
-        return self._descent.minibatches.gather(advantage, returns)
+        self._minibatches.take(advantage, returns)
+
+    def _predict(self, features: Sequence[torch.Tensor]) -> List[torch.Tensor]:
+        """The critic's values (...) in its own units for features (..., size)."""
+        values = [each.new_empty(each.shape[:-1]) for each in features]
+        shards = [
+            (batch.flatten(0, -2)[begin:end], out.view(-1)[begin:end])
+            for batch, out in zip(features, values)
+            for begin, end in shard(out.numel(), out.device)
+        ]
+
+        def predict(seen: torch.Tensor, out: torch.Tensor) -> None:
+            out.copy_(self._critic.output(seen)[0])
+
+        self._team.run([partial(predict, *each) for each in shards])
+        return values
+
+    def _shuffle(self) -> None:
+        generator = self._generator
+        samples = self._rollout.reward.numel()
+        order = torch.randperm(samples, generator=generator, device=generator.device)
+        self._minibatches.shuffle(order, self.normalizer, self._team)
+
+    def _gradient_step(self, number: int) -> None:
+        # The actor's pieces take longer, so they come first.
+        self._team.run([*self._actor.pieces(number), *self._critic.pieces(number)])
 
     @torch.no_grad()
     def policy(self, observation: torch.Tensor) -> torch.Tensor:
@@ -160,7 +202,7 @@ class PPOLearner:
             "actor_network": dict(self.actor.state_dict()),
             "critic_network": dict(self.critic.state_dict()),
             "value_normalizer": self.normalizer.state_dict(),
-            "optimizer_state": self._descent.optimizer.state_dict(),
+            "optimizer_state": self._optimizer.state_dict(),
             "network_architecture": self.architecture.as_dict(),
             "rng": {"learner": self._generator.get_state()},
         }
@@ -175,7 +217,7 @@ class PPOLearner:
         """Restore an update boundary exactly."""
         try:
             self.load_weights(state)
-            self._descent.optimizer.load_state_dict(state["optimizer_state"])
+            self._optimizer.load_state_dict(state["optimizer_state"])
             self._generator.set_state(state["rng"]["learner"].cpu())
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(

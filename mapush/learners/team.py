@@ -15,28 +15,28 @@ MOST_THREADS = 8
 
 
 class Team:
-    """The calling thread and some more, which run tasks side by side.
+    """The calling thread and some more, which run pieces of work side by side.
 
     Torch's own threads are no use here: how they split a sum depends on how many there are, and
     small operations are not worth their waking.
 
     Args:
-        threads: how many there are, with the caller's.
+        threads: how many there are, with the caller's; no more than `MOST_THREADS` are used.
     """
 
     def __init__(self, threads: int) -> None:
-        self._helpers = threads - 1
+        self._helpers = min(threads, MOST_THREADS) - 1
         self._pool: Optional[ThreadPoolExecutor] = None
         if self._helpers > 0:
-            # What torch's number of threads is, is a matter of each thread.
+            # How many threads torch uses is a matter of each thread.
             self._pool = ThreadPoolExecutor(
                 self._helpers, "learner", initializer=partial(torch.set_num_threads, 1)
             )
 
-    def run(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Run all of the tasks, in any order; the first exception among them is raised."""
-        queue = deque(tasks)
-        helpers = min(self._helpers, len(tasks) - 1)
+    def run(self, pieces: Sequence[Callable[[], None]]) -> None:
+        """Run all of the pieces, begun in their order; an exception of one is raised."""
+        queue = deque(pieces)
+        helpers = min(self._helpers, len(pieces) - 1)
         if self._pool is None or helpers < 1:
             _work(queue)
             return
@@ -45,17 +45,19 @@ class Team:
             _work(queue)
         finally:
             for future in futures:
-                future.result()
+                # One that has not begun has nothing left to do.
+                if not future.cancel():
+                    future.result()
 
 
+@torch.no_grad()
 def _work(queue: Deque[Callable[[], None]]) -> None:
-    with torch.no_grad():
-        while True:
-            try:
-                task = queue.popleft()
-            except IndexError:
-                return
-            task()
+    while True:
+        try:
+            piece = queue.popleft()
+        except IndexError:
+            return
+        piece()
 
 
 @contextlib.contextmanager
