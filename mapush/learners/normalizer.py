@@ -15,15 +15,15 @@ class ValueNormalizer:
 
     def __init__(self, decay: float, device: torch.device) -> None:
         self._decay = decay
-        self._mean = torch.zeros(1, device=device)
-        self._square = torch.zeros(1, device=device)
+        self._sums = torch.zeros(2, device=device)  # of values and of their squares
+        self._mean, self._square = self._sums.split(1)
         self._debias = torch.zeros((), device=device)
 
     def update(self, values: torch.Tensor) -> None:
         """Take in values of any shape."""
         rest = 1.0 - self._decay
-        self._mean.mul_(self._decay).add_(rest * values.mean())
-        self._square.mul_(self._decay).add_(rest * (values**2).mean())
+        seen = torch.stack((values.mean(), (values * values).mean()))
+        self._sums.mul_(self._decay).add_(seen, alpha=rest)
         self._debias.mul_(self._decay).add_(rest)
 
     def normalize(self, values: torch.Tensor) -> torch.Tensor:
@@ -37,10 +37,9 @@ class ValueNormalizer:
         return values * std + mean
 
     def _moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        debias = self._debias.clamp(min=1e-5)
-        mean = self._mean / debias
-        variance = (self._square / debias - mean**2).clamp(min=1e-2)
-        return mean, variance.sqrt()
+        mean, square = (self._sums / self._debias.clamp(min=1e-5)).split(1)
+        variance = torch.addcmul(square, mean, mean, value=-1.0).clamp_(min=1e-2)
+        return mean, variance.sqrt_()
 
     def state_dict(self) -> Dict[str, torch.Tensor]:
         """Capture the moments."""

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
+from mapush.cores import usable_cores
 from mapush.errors import CheckpointError
+from mapush.learners.adam import FlatAdam
 from mapush.learners.config import PPOConfig
-from mapush.learners.network import Actor, Architecture, Critic, load_weights
+from mapush.learners.descent import Descent
+from mapush.learners.flat import FlatNetwork
+from mapush.learners.losses import PolicyLoss, ValueLoss
+from mapush.learners.minibatch import Minibatches, shard
+from mapush.learners.network import Actor, Architecture, Critic, encode, load_weights
 from mapush.learners.normalizer import ValueNormalizer
-from mapush.learners.rollout import Rollout
-
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+from mapush.learners.rollout import Cut, Rollout
+from mapush.learners.team import Team, one_torch_thread
 
 
 class PPOLearner:
     """The native learner; see `mapush.learners.base.Learner` for what its methods promise.
 
     Draws from its own generator only, so a run depends on nothing else that draws random numbers.
+    How many threads an update has changes nothing of its result.
     """
 
     def __init__(
@@ -34,6 +40,7 @@ class PPOLearner:
         angles: Tuple[int, ...],
         device: torch.device,
         seed: int,
+        threads: int = 0,
     ) -> None:
         config.check_samples(envs, agents)
         self.config = config
@@ -57,34 +64,44 @@ class PPOLearner:
         with torch.no_grad():
             self.actor.log_std.fill_(math.log(config.initial_std))
         self.normalizer = ValueNormalizer(config.normalizer_decay, device)
-        self._optimizer = torch.optim.Adam(
-            [
-                {"params": list(self.actor.parameters())},
-                {"params": list(self.critic.parameters())},
-            ],
-            lr=config.learning_rate,
-            eps=config.adam_epsilon,
-            foreach=True,
-        )
         self._generator = torch.Generator(device=device)
         self._generator.manual_seed(seed)
         self._rollout = Rollout(
-            config.rollout_steps, envs, agents, observation_size, action_size, device
+            config.rollout_steps, envs, agents, self.architecture.input_size, action_size, device
+        )
+        # A GPU computes a minibatch at once; what asks it for that is one thread.
+        self._team = Team((threads or usable_cores()) if device.type == "cpu" else 1)
+        self._minibatches = Minibatches(self._rollout, config.minibatches)
+        networks = [FlatNetwork(self.actor), FlatNetwork(self.critic)]
+        self._optimizer = FlatAdam(networks, config.learning_rate, config.adam_epsilon)
+        losses = (
+            PolicyLoss(config, self._minibatches.size, networks[0].tensors[-1]),
+            ValueLoss(config, self._minibatches.size),
+        )
+        self._actor, self._critic = (
+            Descent(
+                config,
+                self.architecture,
+                network,
+                loss,
+                self._minibatches,
+                partial(self._optimizer.descend, index),
+            )
+            for index, (network, loss) in enumerate(zip(networks, losses))
         )
 
     @torch.no_grad()
     def act(self, observation: torch.Tensor) -> torch.Tensor:
-        """Sample actions and remember them with their probabilities and the states' values."""
+        """Sample actions and remember them with their probabilities."""
         rollout, index = self._rollout, self._rollout.filled
-        mean, log_std = self.actor(observation), self.actor.log_std.squeeze(-1)
-        noise = torch.randn(mean.shape, generator=self._generator, device=mean.device)
-        action = mean + log_std.exp() * noise
-        rollout.observation[index] = observation
-        rollout.action[index] = action
-        rollout.log_probability[index] = -0.5 * noise**2 - log_std - _HALF_LOG_2PI
-        rollout.prediction[index] = prediction = self.critic(observation)
-        rollout.value[index] = self.normalizer.denormalize(prediction)
-        return action
+        features, action = rollout.features[index], rollout.action[index]
+        features.copy_(encode(observation, self.architecture.angles))
+        mean = self._actor.output(features.flatten(0, 1)).t()
+        log_std = self.actor.log_std[:, 0]
+        noise = torch.randn(action.shape, generator=self._generator, device=action.device)
+        torch.addcmul(mean.view_as(action), log_std.exp(), noise, out=action)
+        torch.add(-log_std, noise.square_(), alpha=-0.5, out=rollout.log_probability[index])
+        return action.clone()
 
     @torch.no_grad()
     def step(
@@ -98,105 +115,78 @@ class PPOLearner:
         rollout, index = self._rollout, self._rollout.filled
         rollout.reward[index] = reward
         if self.config.bootstrap_timeouts and bool(truncated.any()):
-            value = self.normalizer.denormalize(self.critic(last_observation[truncated]))
-            rollout.reward[index, truncated] += self.config.gamma * value
+            seen = encode(last_observation[truncated], self.architecture.angles)
+            rollout.cuts.append(Cut(index, truncated.clone(), seen))
         rollout.not_done[index] = (~(terminated | truncated)).float()[:, None]
         rollout.filled = index + 1
 
+    @torch.no_grad()
     def update(
         self, observation: torch.Tensor, progress: float, should_stop: Callable[[], bool]
     ) -> Optional[Dict[str, float]]:
         """Run the epochs of one update over the rollout."""
-        config, rollout = self.config, self._rollout
-        with torch.no_grad():
-            value = self.normalizer.denormalize(self.critic(observation))
-            advantage, returns = rollout.advantages(value, config.gamma, config.gae_lambda)
-            spread = advantage.std(correction=int(config.sample_std))
-            advantage = (advantage - advantage.mean()) / (spread + 1e-5)
-        data = [
-            rollout.observation.flatten(0, 2),
-            rollout.action.flatten(0, 2),
-            rollout.log_probability.flatten(0, 2),
-            rollout.prediction.flatten(),
-            advantage.flatten(),
-            returns.flatten(),
-        ]
+        config = self.config
         share = 1.0 + (config.learning_rate_end - 1.0) * min(max(progress, 0.0), 1.0)
-        for group in self._optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
-        samples = len(data[0])
-        size = samples // config.minibatches
-        sums: Dict[str, torch.Tensor] = {}
-        for _ in range(config.epochs):
-            order = torch.randperm(
-                samples, generator=self._generator, device=self._generator.device
-            )
-            for first in range(0, samples, size):
+        rate = config.learning_rate * share
+        self._optimizer.set_learning_rate(rate)
+        with one_torch_thread():
+            self._finish_rollout(observation)
+            for number in range(config.epochs * config.minibatches):
                 if should_stop():
                     return None
-                part = order[first : first + size]
-                for name, scalar in self._gradient_step(*(column[part] for column in data)).items():
-                    sums[name] = sums.get(name, 0.0) + scalar
-        rollout.filled = 0
-        count = config.epochs * config.minibatches
-        losses = {name: float(total) / count for name, total in sums.items()}
-        losses["learning_rate"] = config.learning_rate * share
-        losses["action_std"] = float(self.actor.log_std.detach().exp().mean())
-        return losses
+                if number % config.minibatches == 0:
+                    self._shuffle()
+                self._gradient_step(number)
+        self._rollout.forget()
+        return {
+            **self._actor.losses(),
+            **self._critic.losses(),
+            "actor_grad_norm": self._actor.gradient_norm(),
+            "critic_grad_norm": self._critic.gradient_norm(),
+            "learning_rate": rate,
+            "action_std": float(self.actor.log_std.exp().mean()),
+        }
 
-    def _gradient_step(
-        self,
-        observation: torch.Tensor,
-        action: torch.Tensor,
-        old_log_probability: torch.Tensor,
-        old_prediction: torch.Tensor,
-        advantage: torch.Tensor,
-        returns: torch.Tensor,
-    ) -> Dict[str, torch.Tensor]:
-        config = self.config
-        self.normalizer.update(returns)
-        target = self.normalizer.normalize(returns)
-        log_std = self.actor.log_std.squeeze(-1)
-        distance = (action - self.actor(observation)) * (-log_std).exp()
-        log_probability = -0.5 * distance**2 - log_std - _HALF_LOG_2PI
-        log_ratio = log_probability - old_log_probability
-        if config.joint_ratio:
-            log_ratio = log_ratio.sum(dim=-1, keepdim=True)
-        ratio = log_ratio.exp()
-        gain = advantage[:, None]
-        clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-        policy_loss = -torch.min(ratio * gain, clipped * gain).sum(dim=-1).mean()
-        entropy = (log_std + 0.5 + _HALF_LOG_2PI).sum()
-
-        value = self.critic(observation)
-        value_loss = nn.functional.huber_loss(
-            value, target, reduction="none", delta=config.huber_delta
+    def _finish_rollout(self, observation: torch.Tensor) -> None:
+        """Compute what follows from the rollout; the critic is still that of its time."""
+        config, rollout = self.config, self._rollout
+        last = encode(observation, self.architecture.angles)
+        predictions = self._predict(
+            [rollout.features, last, *(cut.features for cut in rollout.cuts)]
         )
-        if config.clip_value:
-            # In the units of their time, as OpenRL does, though the normaliser has moved since.
-            near = old_prediction + (value - old_prediction).clamp(-config.clip, config.clip)
-            clipped_loss = nn.functional.huber_loss(
-                near, target, reduction="none", delta=config.huber_delta
-            )
-            value_loss = torch.max(value_loss, clipped_loss)
-        value_loss = value_loss.mean()
+        values = [self.normalizer.denormalize(prediction) for prediction in predictions]
+        rollout.prediction, rollout.value = predictions[0], values[0]
+        for cut, value in zip(rollout.cuts, values[2:]):
+            rollout.reward[cut.decision, cut.envs] += config.gamma * value
+        advantage, returns = rollout.advantages(values[1], config.gamma, config.gae_lambda)
+        spread = advantage.std(correction=int(config.sample_std))
+        advantage = (advantage - advantage.mean()) / (spread + 1e-5)
+        self._minibatches.take(advantage, returns)
 
-        loss = policy_loss - config.entropy * entropy + config.value_weight * value_loss
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        actor_norm = nn.utils.clip_grad_norm_(self.actor.parameters(), config.max_grad_norm)
-        critic_norm = nn.utils.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm)
-        self._optimizer.step()
-        with torch.no_grad():
-            return {
-                "value_loss": value_loss.detach(),
-                "policy_loss": policy_loss.detach(),
-                "entropy": entropy.detach(),
-                "approximate_kl": (ratio - 1 - log_ratio).mean(),
-                "clip_fraction": (ratio != clipped).float().mean(),
-                "actor_grad_norm": actor_norm,
-                "critic_grad_norm": critic_norm,
-            }
+    def _predict(self, features: Sequence[torch.Tensor]) -> List[torch.Tensor]:
+        """The critic's values (...) in its own units for features (..., size)."""
+        values = [each.new_empty(each.shape[:-1]) for each in features]
+        shards = [
+            (batch.flatten(0, -2)[begin:end], out.view(-1)[begin:end])
+            for batch, out in zip(features, values)
+            for begin, end in shard(out.numel(), out.device)
+        ]
+
+        def predict(seen: torch.Tensor, out: torch.Tensor) -> None:
+            out.copy_(self._critic.output(seen)[0])
+
+        self._team.run([partial(predict, *each) for each in shards])
+        return values
+
+    def _shuffle(self) -> None:
+        generator = self._generator
+        samples = self._rollout.reward.numel()
+        order = torch.randperm(samples, generator=generator, device=generator.device)
+        self._minibatches.shuffle(order, self.normalizer, self._team)
+
+    def _gradient_step(self, number: int) -> None:
+        # The actor's pieces take longer, so they come first.
+        self._team.run([*self._actor.pieces(number), *self._critic.pieces(number)])
 
     @torch.no_grad()
     def policy(self, observation: torch.Tensor) -> torch.Tensor:
@@ -227,15 +217,14 @@ class PPOLearner:
         """Restore an update boundary exactly."""
         try:
             self.load_weights(state)
-            # Adam keeps the tensors it is given; the caller's must not change with training.
-            self._optimizer.load_state_dict(copy.deepcopy(state["optimizer_state"]))
+            self._optimizer.load_state_dict(state["optimizer_state"])
             self._generator.set_state(state["rng"]["learner"].cpu())
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"the checkpoint's optimiser, normaliser or generator does not fit ({error}); "
                 "resume with the learner and recipe that wrote it"
             ) from None
-        self._rollout.filled = 0
+        self._rollout.forget()
 
 
 def _initialize(network: nn.Module, head_gain: float) -> None:

@@ -76,6 +76,7 @@ def test_a_cut_episode_is_worth_its_last_states_value_and_a_finished_one_is_not(
     reward = torch.ones(ENVS, ROBOTS)
     value = agent.normalizer.denormalize(agent.critic(observation)).detach()
     agent.step(reward, ~cut, cut, observation)
+    agent.update(observation, 0.0, lambda: False)
     stored = agent._rollout.reward[0]
     assert torch.allclose(stored[0], 1.0 + agent.config.gamma * value[0])
     assert torch.equal(stored[1:], reward[1:])
