@@ -39,6 +39,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     MAPUSH_ROOT=/out \
     MAPUSH_EXTENSIONS=/opt/mapush/torch_extensions \
+    MAPUSH_KERNELS=/opt/mapush/kernels \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=all \
     VK_ICD_FILENAMES=/usr/share/vulkan/icd.d/nvidia_icd.json

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Optional
 
-_PACKAGES = ("torch", "mujoco", "mjbatch")
+_PACKAGES = ("torch", "warp-lang", "mujoco", "mjbatch")
 
 
 def describe_machine() -> str:

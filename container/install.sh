@@ -125,11 +125,18 @@ assets() {
     (cd "${FETCH_DIR:-$here}" && python3 -m mapush.robots.assets --to "$here/assets")
 }
 
+kernels() {
+    # Compiled where they can be kept: the image's root is read-only to many jobs.
+    mkdir -p "$here/kernels"
+    is_isaacgym || (cd "$here" && PYTHONPATH=$here python3 -m mapush.environment.fused.bundle --to "$here/kernels")
+}
+
 finish() {
     # 1000 is the first user of most machines, whose folders are then written without --user.
     groupadd --gid 1000 --non-unique mapush
     useradd --uid 1000 --gid 1000 --non-unique --create-home --shell /bin/bash mapush
     install -d -o 1000 -g 1000 /out
+    kernels
     python3 -m compileall -qq "$here/mapush" "$here/task"
     # A checkout may be closed to others.
     find "$here" \( ! -perm -a+r -o -type d ! -perm -a+x \) -exec chmod a+rX {} +

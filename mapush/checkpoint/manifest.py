@@ -120,7 +120,7 @@ def _installed(package: str) -> Optional[str]:
 def versions() -> Dict[str, str]:
     """Versions of mapush, Python and the packages a run depends on, as far as installed."""
     found = {"mapush": __version__, "python": platform.python_version()}
-    for package in ("torch", "mujoco"):
+    for package in ("torch", "warp-lang", "mujoco"):
         version = _installed(package)
         if version is not None:
             found[package] = version

@@ -28,7 +28,7 @@ from mapush.launch.send import Member, Submission, dry_run, send
 from mapush.runs import record
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import find_by_job
-from mapush.simulators import uses_gpu
+from mapush.simulators import simulator_kind, uses_gpu
 from mapush.training.config import SimulatorConfig
 from mapush.training.options import build_parser as trainer_parser
 from mapush.training.options import read_options
@@ -276,7 +276,9 @@ def _remarks(submission: Submission, options: argparse.Namespace) -> List[str]:
                 f"--sim {simulator} runs on the CPU: --gpus {submission.gpus} changes nothing"
             )
         elif submission.cluster == LOCAL and not any(Path("/dev").glob("nvidia[0-9]*")):
-            lines.append(f"this machine has no GPU, and --sim {simulator} needs one")
+            needs = simulator_kind(simulator).needs_gpu
+            so = "needs one" if needs else "runs on the CPU: --gpus changes nothing"
+            lines.append(f"this machine has no GPU, and --sim {simulator} {so}")
     asked = [name for name in vars(options) if name in _SLURM_ONLY]
     if submission.cluster == LOCAL and asked:
         flags = ", ".join(f"--{name[8:].replace('_', '-')}" for name in asked)

@@ -164,6 +164,9 @@ class Child:
         if shown is not None:
             what += f", with CUDA_VISIBLE_DEVICES={shown!r}"
         fix = "NVIDIA's driver and a torch built for it; CUDA_VISIBLE_DEVICES unset"
+        if not self._wanted["needs_gpu"]:
+            cost = "the training runs on the CPU, and a GPU is taken from others"
+            return self._finding("GPUs", WARNING, what, cost, fix)
         return self._finding("GPUs", LOSS, what, "the trainer ends at its start", fix)
 
 

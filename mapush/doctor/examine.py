@@ -13,7 +13,7 @@ from mapush.doctor.node import examine_node
 from mapush.doctor.question import Question
 from mapush.doctor.storage import judge_kinds, try_storage
 from mapush.launch.request import SLURM
-from mapush.simulators import uses_gpu
+from mapush.simulators import simulator_kind, uses_gpu
 
 _SECTIONS = ("job", "environment", "slurm", "node", "machine", "storage")
 
@@ -48,7 +48,8 @@ def _gpus(question: Question) -> List[Finding]:
         what = f"--gpus {count}, and --sim {simulator} runs on the CPU"
         cost = "a GPU is taken from others and changes nothing"
         return [Finding("job", "GPUs", NOTE, what, cost, "leave --gpus out")]
-    if not count and uses_gpu(simulator) and question.settings.simulator.device != "cpu":
+    needs = simulator_kind(simulator).needs_gpu
+    if not count and needs and question.settings.simulator.device != "cpu":
         what = f"--sim {simulator} runs on a GPU, and none is asked for"
         cost = "the trainer ends with exit code 2 at its start"
         return [Finding("job", "GPUs", LOSS, what, cost, "--gpus 1")]

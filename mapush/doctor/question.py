@@ -63,6 +63,7 @@ class Question:
             "envs": self.settings.environment.num_envs,
             "gpus": gpus,
             "uses_gpu": simulator.uses_gpu,
+            "needs_gpu": simulator.needs_gpu,
             "python": list(simulator.python),
         }
 

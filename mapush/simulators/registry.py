@@ -34,7 +34,7 @@ class SimulatorKind:
         build: called with (scene, num_envs, device, options, room), see `make_simulator`; the
             device is auto or one that `devices` allows.
         devices: kinds of device it steps on, `cpu` or `cuda`; the first is what auto means, where
-            the process does not simulate on another already.
+            the process does not simulate on another already or `build` finds a GPU.
         robots: models of a robot it knows, `planar` or `legs`.
         exact_resume: kinds of device on which a restored capture continues to the bit.
         environment: called with (task, num_envs, device, seed, decimation), gives an `Environment`
@@ -71,6 +71,11 @@ class SimulatorKind:
     def uses_gpu(self) -> bool:
         """Whether a GPU is of any use to it."""
         return "cuda" in self.devices
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it does not run without one, unless --device says cpu."""
+        return self.devices[0] == "cuda"
 
     def device(self, asked: str) -> str:
         """The device that `--device` means here: cpu, cuda or cuda:N.

@@ -78,8 +78,8 @@ class SimulatorConfig(Section):
     )
     device: Annotated[str, AfterValidator(_device), Unit("device")] = Field(
         default="auto",
-        description=f"where all tensors live, {', '.join(simulators.DEVICES)}; auto: a GPU where "
-        "the simulator needs one, else cpu",
+        description=f"where all tensors live, {', '.join(simulators.DEVICES)}; auto: a GPU that is "
+        "visible where the simulator uses one, else cpu",
     )
 
     @property

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Optional
+from typing import Any, Iterable, Iterator, List, Optional
 
 import warp as wp
 
@@ -29,6 +29,7 @@ KERNELS = "MAPUSH_KERNELS"
 """Names a directory of compiled kernels that is only read, as a container image has one."""
 
 _SUMS = "SHA256SUMS"
+_chosen: List[Path] = []  # the last one counts
 _log = logging.getLogger("mapush")
 
 
@@ -98,7 +99,7 @@ def load(module: Any, device: str) -> None:  # noqa: ANN401 - a Warp module
             return
     begun = time.perf_counter()
     where = own or Path(tempfile.gettempdir())
-    _log.info("compiling the simulator's kernel for %s, once per machine: some 10 s", warp_device)
+    _log.warning("compiling the simulator's kernel for %s, once per machine: some 10 s", device)
     made = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=where))
     try:
         _load_from(made, module, warp_device)
@@ -107,7 +108,7 @@ def load(module: Any, device: str) -> None:  # noqa: ANN401 - a Warp module
             _publish(made, own / name)
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    _log.info("compiled in %.1f s", time.perf_counter() - begun)
+    _log.warning("compiled in %.1f s", time.perf_counter() - begun)
 
 
 def _load_from(directory: Path, module: Any, device: Any) -> None:  # noqa: ANN401
@@ -123,8 +124,16 @@ def _load_from(directory: Path, module: Any, device: Any) -> None:  # noqa: ANN4
         raise RequestError(f"--sim planar: its kernel cannot be compiled ({line:.300})") from error
 
 
+def keep_in(directory: Path) -> None:
+    """Keep what this process compiles in a directory, instead of in the user's cache."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _chosen.append(directory)
+
+
 def _own_cache() -> Optional[Path]:
     """Where this user's kernels are; None where nothing can be written."""
+    if _chosen:
+        return _chosen[-1]
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     path = Path(base) / "mapush" / "kernels"
     try:

@@ -3,6 +3,8 @@
 # pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
+import logging
+import os
 from typing import Any, Dict
 
 import torch
@@ -17,6 +19,9 @@ from mapush.simulators.planar.kernel import BODY_SIZE, make_step
 from mapush.simulators.planar.launch import Launcher
 from mapush.simulators.scene import Scene
 
+_RESERVED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
+_log = logging.getLogger("mapush")
+
 REMEDY = "the task and --num_envs of the checkpoint"
 
 
@@ -28,6 +33,14 @@ def resolve_device(asked: str) -> str:
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if asked == "auto":
+        reserved = [name for name in _RESERVED if os.environ.get(name)]
+        if reserved and not count:
+            _log.warning(
+                "%s=%s, but torch %s sees no GPU: this runs on the CPU; install a torch for CUDA",
+                reserved[0],
+                os.environ[reserved[0]],
+                torch.__version__,
+            )
         return "cuda:0" if count else "cpu"
     if asked.startswith("cuda"):
         number = int(asked.partition(":")[2] or 0)
