@@ -25,8 +25,8 @@ class FlatAdam(torch.optim.Adam):
         super().__init__(groups, lr=learning_rate, eps=epsilon, foreach=True)
         self._networks = list(networks)
         self._moments = [(network.zeros(), network.zeros()) for network in networks]
-        # Where torch's are: in the memory of the host, as numbers to the state's readers.
-        self._steps = [torch.tensor(0.0) for _ in networks]
+        # One for each parameter, and in the memory of the host, as torch's are.
+        self._steps = [torch.zeros(len(network.parameters)) for network in networks]
         self._counts = [0 for _ in networks]
 
     def set_learning_rate(self, rate: float) -> None:
@@ -90,6 +90,5 @@ class FlatAdam(torch.optim.Adam):
         """Let `state_dict` find a network's moments; before the first step Adam has none."""
         network = self._networks[index]
         views = zip(*(network.views(vector) for vector in self._moments[index]))
-        for parameter, moments in zip(network.parameters, views):
-            own = dict(zip(_MOMENTS, moments))
-            self.state[parameter] = {"step": self._steps[index], **own}
+        for parameter, step, moments in zip(network.parameters, self._steps[index], views):
+            self.state[parameter] = {"step": step, **dict(zip(_MOMENTS, moments))}

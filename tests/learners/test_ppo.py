@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mapush.errors import CheckpointError, RequestError
+from mapush.learners import minibatch
 from mapush.learners.config import RECIPES, build_ppo
 from mapush.learners.ppo import PPOLearner
 from tests.support import differences
@@ -65,6 +66,54 @@ def test_nothing_else_that_draws_random_numbers_changes_it() -> None:
         roll(agent, torch.Generator().manual_seed(0))
         states.append(agent.state_dict())
     assert differences(*states) == []
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_the_number_of_threads_changes_no_bit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minibatch, "SHARD", 24)  # of 128 or 256 samples
+    update = PPOLearner.update
+    torchs = 1
+
+    def on_more_of_torchs_threads(*arguments: object) -> object:
+        before = torch.get_num_threads()
+        torch.set_num_threads(torchs)
+        try:
+            return update(*arguments)
+        finally:
+            torch.set_num_threads(before)
+
+    monkeypatch.setattr(PPOLearner, "update", on_more_of_torchs_threads)
+    states = []
+    for threads, torchs in ((1, 1), (2, 1), (3, 1), (8, 1), (1, 2), (3, 2)):  # noqa: B007
+        recipe = build_ppo(name, {"decisions": 16, "minibatches": 2, "epochs": 4})
+        agent = PPOLearner(recipe, ENVS, ROBOTS, SIZE, 3, (4,), CPU, 1, threads)
+        losses = [roll(agent, torch.Generator().manual_seed(seed)) for seed in range(3)]
+        states.append({**agent.state_dict(), "losses": losses})
+    for state in states[1:]:
+        assert differences(state, states[0]) == []
+
+
+def test_shards_add_up_to_their_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, losses = [], []
+    for size in (16, 1000):
+        monkeypatch.setattr(minibatch, "SHARD", size)
+        agent = learner(epochs=1)
+        losses.append(roll(agent, torch.Generator().manual_seed(0)))
+        state = agent.state_dict()
+        vectors.append(torch.cat([w.flatten() for w in state["critic_network"].values()]))
+    assert torch.allclose(*vectors, atol=1e-6)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_an_action_that_is_changed_changes_nothing_that_is_remembered() -> None:
+    agent = learner()
+    observation = torch.zeros(ENVS, ROBOTS, SIZE)
+    action = agent.act(observation)
+    kept = agent._rollout.action[0].clone()
+    observation.add_(1.0)
+    action.zero_()
+    assert torch.equal(agent._rollout.action[0], kept)
+    assert float(agent._rollout.features[0].abs().max()) == 1.0  # the cosine of 0
 
 
 def test_a_cut_episode_is_worth_its_last_states_value_and_a_finished_one_is_not() -> None:
