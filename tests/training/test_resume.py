@@ -13,7 +13,7 @@ import torch
 
 from mapush.environment.fused.environment import FusedEnvironment
 from mapush.learners.ppo import PPOLearner
-from mapush.simulators.mujoco.simulator import MujocoSimulator
+from mapush.simulators.planar.launch import Launcher
 from mapush.train import main
 from tests.support import (
     PROJECT,
@@ -78,7 +78,7 @@ def signal_at(
         pytest.param(FusedEnvironment, "step", 14, signal.SIGTERM, id="mid-rollout"),
         pytest.param(FusedEnvironment, "step", 12, signal.SIGUSR1, id="end-of-rollout"),
         pytest.param(PPOLearner, "_gradient_step", 70, signal.SIGUSR2, id="mid-update"),
-        pytest.param(MujocoSimulator, "step", 100, signal.SIGINT, id="mid-evaluation"),
+        pytest.param(Launcher, "run", 40, signal.SIGINT, id="mid-evaluation"),
     ],
 )
 def test_a_signal_anywhere_in_an_update_changes_nothing(
