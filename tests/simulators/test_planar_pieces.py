@@ -9,7 +9,9 @@ from typing import Any, List, Tuple
 import numpy as np
 import pytest
 
-wp = pytest.importorskip("warp", reason="needs the planar extra")
+pytest.importorskip("warp", reason="needs the planar extra")
+
+import warp as wp
 
 from mapush.environment.fused.random import fill_uniform, philox
 from mapush.simulators.planar.compiled import start_warp
@@ -27,7 +29,7 @@ def _discs(
     limit: wp.array(dtype=float),
     guess: wp.array(dtype=float),
     found: wp.array(dtype=wp.vec3),
-):
+) -> None:
     i = wp.tid()
     found[i] = within_disc(asked[i], compliance[i], limit[i], guess[i])
 
@@ -38,7 +40,7 @@ def _boxes(
     half: wp.array(dtype=wp.vec2),
     rounding: float,
     found: wp.array(dtype=wp.vec3),
-):
+) -> None:
     i = wp.tid()
     found[i] = to_rounded_box(point[i], half[i], rounding)
 
@@ -50,7 +52,7 @@ def _segments(
     other: wp.array(dtype=wp.vec2),
     half: float,
     found: wp.array(dtype=wp.vec2),
-):
+) -> None:
     i = wp.tid()
     found[i] = between_segments(offset[i], along[i], other[i], half)
 
@@ -60,13 +62,13 @@ def _philox(
     counter: wp.array(dtype=wp.vec4ui),
     key: wp.array(dtype=wp.vec2ui),
     found: wp.array(dtype=wp.vec4ui),
-):
+) -> None:
     i = wp.tid()
     found[i] = philox(counter[i], key[i])
 
 
 @wp.kernel
-def _uniform(seed: int, episode: int, found: wp.array2d(dtype=float)):
+def _uniform(seed: int, episode: int, found: wp.array2d(dtype=float)) -> None:
     e = wp.tid()
     fill_uniform(seed, e, episode, found[e])
 
