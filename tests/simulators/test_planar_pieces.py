@@ -12,26 +12,47 @@ import pytest
 pytest.importorskip("warp", reason="needs the planar extra")
 
 import warp as wp
+from scenes import scene_of
 
 from mapush.environment.fused.random import fill_uniform, philox
+from mapush.robots.planar import ROBOT
+from mapush.simulators.planar.bodies import Body
 from mapush.simulators.planar.compiled import start_warp
+from mapush.simulators.planar.constants import Constants, make_constants
 from mapush.simulators.planar.contacts import between_segments, to_rounded_box
-from mapush.simulators.planar.ground import within_disc
+from mapush.simulators.planar.ground import Support, grip, stand
+from mapush.simulators.planar.soft import DAMPING, REST_IMPEDANCE
+from mapush.simulators.planar.substep import SWEEPS
 
 start_warp()
-CASES = 150
+CASES = 300
 
 
 @wp.kernel
-def _discs(
-    asked: wp.array(dtype=wp.vec2),
-    compliance: wp.array(dtype=wp.vec2),
-    limit: wp.array(dtype=float),
-    guess: wp.array(dtype=float),
+def _ground(
+    velocity: wp.array(dtype=wp.vec3),
+    push: wp.array(dtype=wp.vec3),
+    friction: wp.array(dtype=float),
+    k: Constants,
+    forces: wp.array2d(dtype=wp.vec2),
     found: wp.array(dtype=wp.vec3),
 ) -> None:
     i = wp.tid()
-    found[i] = within_disc(asked[i], compliance[i], limit[i], guess[i])
+    bodies = wp.zeros(shape=1, dtype=Body)
+    supports = wp.zeros(shape=8, dtype=Support)
+    thing = Body()
+    thing.facing = wp.vec2(1.0, 0.0)
+    thing.velocity = wp.vec2(velocity[i][0], velocity[i][1])
+    thing.spin = velocity[i][2]
+    bodies[0] = thing
+    for s in range(k.supports.shape[0]):
+        supports[s] = stand(thing, k, s)
+    for _ in range(SWEEPS):
+        grip(bodies, supports, k, friction[i], push[i])
+    for s in range(k.supports.shape[0]):
+        forces[i, s] = supports[s].force
+    thing = bodies[0]
+    found[i] = wp.vec3(thing.acceleration[0], thing.acceleration[1], thing.angular)
 
 
 @wp.kernel
@@ -84,6 +105,10 @@ def vectors(values: np.ndarray) -> Any:
     return wp.array(np.asarray(values, np.float32), dtype=wp.vec2, device="cpu")
 
 
+def threes(values: np.ndarray) -> Any:
+    return wp.array(np.asarray(values, np.float32), dtype=wp.vec3, device="cpu")
+
+
 def numbers(values: np.ndarray) -> Any:
     return wp.array(np.asarray(values, np.float32), dtype=float, device="cpu")
 
@@ -92,42 +117,39 @@ def unit(angle: np.ndarray) -> np.ndarray:
     return np.stack((np.cos(angle), np.sin(angle)), axis=-1)
 
 
-@pytest.mark.parametrize("guess", [0.0, 3.0])
-def test_friction_is_the_force_within_its_limit_that_costs_least(guess: float) -> None:
+@pytest.mark.parametrize("exp", ["cuboid", "Tblock", "cylinder"])
+def test_friction_balances_the_push_and_is_what_its_law_says(exp: str) -> None:
     draw = np.random.default_rng(1)
-    asked = draw.normal(0.0, 20.0, (CASES, 2))
-    compliance = 10 ** draw.uniform(-1.0, 2.0, (CASES, 2))
-    limit = draw.uniform(0.1, 40.0, CASES)
-    found = launch(
-        _discs,
-        CASES,
-        wp.vec3,
-        vectors(asked),
-        vectors(compliance),
-        numbers(limit),
-        numbers(np.full(CASES, guess)),
-    )[:, :2]
-    ring = unit(np.linspace(0.0, 2 * math.pi, 5_001))
-    for each in range(CASES):
-        outside = np.linalg.norm(asked[each]) > limit[each]
-        tried = limit[each] * ring if outside else asked[each][None]
-        cost = (compliance[each] * (tried - asked[each]) ** 2).sum(axis=-1)
-        assert np.linalg.norm(found[each]) <= limit[each] * (1 + 1e-5)
-        own = (compliance[each] * (found[each] - asked[each]) ** 2).sum()
-        assert own <= cost.min() * (1 + 1e-3) + 1e-3
-
-
-def test_without_a_load_there_is_no_friction() -> None:
-    found = launch(
-        _discs,
-        1,
-        wp.vec3,
-        vectors([[3.0, 4.0]]),
-        vectors([[1.0, 9.0]]),
-        numbers([0.0]),
-        numbers([0.0]),
-    )
-    assert found.tolist() == [[0.0, 0.0, 0.0]]
+    k = make_constants(scene_of(exp), ROBOT, 2, "cpu")
+    places = k.supports.numpy()
+    velocity = draw.normal(0.0, 0.3, (CASES, 3)) * 10 ** draw.uniform(-4.0, 0.0, (CASES, 1))
+    push = draw.normal(0.0, 1.0, (CASES, 3)) * [40.0, 40.0, 10.0]
+    push[:20] = 0.0
+    friction = draw.uniform(0.2, 0.6, CASES)
+    friction[20:30] = 0.0
+    given = wp.zeros((CASES, len(places)), dtype=wp.vec2, device="cpu")
+    inputs = [threes(velocity), threes(push), numbers(friction), k, given]
+    found = launch(_ground, CASES, wp.vec3, *inputs).astype(float)
+    force = given.numpy().astype(float)
+    total, arm = force.sum(axis=1), places[:, :2]
+    lever = np.stack((-places[:, 1], places[:, 0]), axis=-1)
+    torque = (lever * force).sum(axis=(1, 2))
+    mass = np.array([k.mass, k.mass, k.inertia])
+    unbalanced = np.abs(push + np.column_stack((total, torque)) - mass * found).max(axis=1)
+    spread = np.array([[k.spread[0], k.spread[1]], [k.spread[1], k.spread[2]]])
+    load = places[:, 2] - k.push_height * (total @ spread @ arm.T)
+    limit = friction[:, None] * np.maximum(load, 0.0)
+    lack = -DAMPING * (velocity[:, None, :2] + velocity[:, None, 2:] * lever)
+    lack -= found[:, None, :2] + found[:, None, 2:] * lever
+    size = np.maximum(np.linalg.norm(lack, axis=-1), 1e-9)
+    soft = (1 - REST_IMPEDANCE) / REST_IMPEDANCE / k.mass
+    law = lack * np.minimum(1 / soft, limit / size)[..., None]
+    wrong = np.abs(law - force).max(axis=(1, 2))
+    assert not force[20:30].any()
+    for error in (unbalanced, wrong):  # N, N m
+        assert np.median(error) < 1e-4
+        assert np.quantile(error, 0.95) < 1e-2
+        assert error.max() < 6.0
 
 
 @pytest.mark.parametrize("rounding", [0.0, 0.3])
