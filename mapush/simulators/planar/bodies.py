@@ -82,3 +82,12 @@ def pushed(body: Body, arm: wp.vec2, force: wp.vec2) -> Body:
     result.acceleration = body.acceleration + body.inverse_mass * force
     result.angular = body.angular + body.inverse_inertia * cross(arm, force)
     return result
+
+
+@wp.func
+def accelerated(body: Body, change: wp.vec3) -> Body:
+    """The body with more acceleration: m/s^2 along x and y, rad/s^2."""
+    result = body
+    result.acceleration = body.acceleration + wp.vec2(change[0], change[1])
+    result.angular = body.angular + change[2]
+    return result

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import warp as wp
 
-from mapush.simulators.planar.bodies import (
-    Body,
-    compliance,
-    perpendicular,
-    point_acceleration,
-    point_velocity,
-    pushed,
-    turn,
-    turn_back,
-)
+from mapush.simulators.planar.bodies import Body, turn, turn_back
 from mapush.simulators.planar.constants import Constants
-from mapush.simulators.planar.soft import DAMPING, STIFFNESS, impedance, softness
 
 NOTHING = wp.constant(-1)
 """Instead of a body: a wall."""
@@ -35,7 +25,6 @@ class Contact:
         depth: of the overlap, m; negative.
         reference: accelerations asked for along the normal and along the tangent, m/s^2.
         give: R of both, 1/kg.
-        inverse: 1 / (compliance + R) along the normal and along the tangent, kg.
         force: along the normal and along the tangent, N.
     """
 
@@ -47,7 +36,6 @@ class Contact:
     depth: float
     reference: wp.vec2
     give: float
-    inverse: wp.vec2
     force: wp.vec2
 
 
@@ -200,74 +188,3 @@ def find_walls(
             contact.depth = -beyond
             count = _add(contacts, count, contact)
     return count
-
-
-@wp.func
-def prepare(bodies: wp.array(dtype=Body), k: Constants, contact: Contact) -> Contact:
-    """The contact with what a substep's sweeps need: its reference, its give and its inverse."""
-    result = contact
-    first = bodies[contact.first]
-    tangent = perpendicular(contact.normal)
-    velocity = point_velocity(first, contact.arm)
-    along = compliance(first, contact.arm, contact.normal)
-    across = compliance(first, contact.arm, tangent)
-    weight = k.robot_weight
-    if contact.second >= 0:
-        second = bodies[contact.second]
-        velocity = velocity - point_velocity(second, contact.opposite)
-        along = along + compliance(second, contact.opposite, contact.normal)
-        across = across + compliance(second, contact.opposite, tangent)
-        weight = weight + wp.where(contact.second == 0, k.object_weight, k.robot_weight)
-    else:
-        weight = first.inverse_mass  # MuJoCo takes that of the one joint that a stop acts on
-    share = impedance(contact.depth)
-    result.reference = wp.vec2(
-        -DAMPING * wp.dot(velocity, contact.normal) - STIFFNESS * share * contact.depth,
-        -DAMPING * wp.dot(velocity, tangent),
-    )
-    result.give = softness(share, weight)
-    result.inverse = wp.vec2(1.0 / (along + result.give), 1.0 / (across + result.give))
-    result.force = wp.vec2(0.0, 0.0)
-    return result
-
-
-@wp.func
-def relax(
-    bodies: wp.array(dtype=Body), contacts: wp.array(dtype=Contact), i: int, friction: float
-) -> float:
-    """Bring one contact's force to what its two bodies' accelerations ask for; the change, N.
-
-    A step of projected Gauss-Seidel: the normal force does not pull, and then the tangential one
-    stays within friction's limit. A wall has no friction.
-    """
-    contact = contacts[i]
-    first = bodies[contact.first]
-    normal = contact.normal
-    has_second = contact.second >= 0
-    second = bodies[wp.max(contact.second, 0)]
-    acceleration = point_acceleration(first, contact.arm)
-    if has_second:
-        acceleration = acceleration - point_acceleration(second, contact.opposite)
-    old = contact.force
-    lack = contact.reference[0] - wp.dot(acceleration, normal) - contact.give * old[0]
-    along = wp.max(old[0] + lack * contact.inverse[0], 0.0)
-    push = (along - old[0]) * normal
-    first = pushed(first, contact.arm, push)
-    across = float(0.0)
-    if has_second:
-        second = pushed(second, contact.opposite, -push)
-        tangent = perpendicular(normal)
-        acceleration = point_acceleration(first, contact.arm) - point_acceleration(
-            second, contact.opposite
-        )
-        lack = contact.reference[1] - wp.dot(acceleration, tangent) - contact.give * old[1]
-        limit = friction * along
-        across = wp.clamp(old[1] + lack * contact.inverse[1], -limit, limit)
-        push = (across - old[1]) * tangent
-        first = pushed(first, contact.arm, push)
-        second = pushed(second, contact.opposite, -push)
-        bodies[contact.second] = second
-    bodies[contact.first] = first
-    contact.force = wp.vec2(along, across)
-    contacts[i] = contact
-    return wp.abs(along - old[0]) + wp.abs(across - old[1])

@@ -1,4 +1,9 @@
-"""Friction between the object and the ground, at fixed points that it stands on."""
+"""The ground under the object: friction at fixed points that it stands on, solved as one block.
+
+The force at a point is (reference - acceleration) / R, at most friction times the load: MuJoCo's
+soft friction at a given load. It depends on the object's acceleration alone, so all of it is one
+equation for that acceleration. A contact then sees the object as the ground lets it move.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +11,15 @@ import warp as wp
 
 from mapush.simulators.planar.bodies import (
     Body,
+    accelerated,
+    perpendicular,
     point_acceleration,
     point_velocity,
-    pushed,
     turn,
     turn_back,
 )
 from mapush.simulators.planar.constants import Constants
 from mapush.simulators.planar.soft import DAMPING, REST_IMPEDANCE, softness
-
-_TINY = wp.constant(1.0e-12)
-_SECULAR_STEPS = wp.constant(6)
-_CLOSE = wp.constant(1.0e-5)
 
 
 @wp.struct
@@ -26,20 +28,17 @@ class Support:
 
     Attributes:
         arm: from the centre of mass, m.
-        radial: unit vector along it. In this direction and across it a force here accelerates
-            the point without a cross term.
-        compliance: along and across, with R, 1/kg.
-        reference: acceleration asked for, along and across, m/s^2.
-        force: along and across, N.
-        multiplier: of the friction's limit, 1/kg, kept between sweeps.
+        reference: acceleration asked for, m/s^2.
+        force: N.
+        heading: unit vector of the force where it is at its limit, as last found.
+        trust: how much of Newton's derivative is used there, 0 to 1.
     """
 
     arm: wp.vec2
-    radial: wp.vec2
-    compliance: wp.vec2
     reference: wp.vec2
     force: wp.vec2
-    multiplier: float
+    heading: wp.vec2
+    trust: float
 
 
 @wp.func
@@ -48,55 +47,9 @@ def stand(thing: Body, k: Constants, i: int) -> Support:
     support = Support()
     point = k.supports[i]
     support.arm = turn(wp.vec2(point[0], point[1]), thing.facing)
-    distance = wp.length(support.arm)
-    if distance > _TINY:
-        support.radial = support.arm / distance
-    else:
-        support.radial = wp.vec2(1.0, 0.0)
-    give = softness(REST_IMPEDANCE, k.object_weight)
-    support.compliance = wp.vec2(
-        thing.inverse_mass + give,
-        thing.inverse_mass + distance * distance * thing.inverse_inertia + give,
-    )
-    velocity = turn_back(point_velocity(thing, support.arm), support.radial)
-    support.reference = -DAMPING * velocity
+    support.reference = -DAMPING * point_velocity(thing, support.arm)
+    support.trust = 1.0
     return support
-
-
-@wp.func
-def within_disc(asked: wp.vec2, compliance: wp.vec2, limit: float, multiplier: float) -> wp.vec3:
-    """The force of at most `limit` that costs least, and the multiplier of that limit.
-
-    Least f.A f / 2 - b.f over |f| <= limit with diagonal A and b = A `asked` is
-    f = b / (A + s), where s >= 0 makes |f| the limit: MuJoCo's "QCQP" of an elliptic cone whose
-    normal force is given. s by Hebden's iteration (Conn, Gould and Toint, Trust-Region Methods,
-    section 7.3).
-
-    Args:
-        asked: what f would be without a limit, N.
-        compliance: A, 1/kg.
-        limit: N.
-        multiplier: a guess at s, 1/kg.
-    """
-    if wp.dot(asked, asked) <= limit * limit:
-        return wp.vec3(asked[0], asked[1], 0.0)
-    if limit <= 0.0:
-        return wp.vec3(0.0, 0.0, 0.0)
-    b = wp.cw_mul(asked, compliance)
-    s = multiplier
-    a = wp.vec2(compliance[0] + s, compliance[1] + s)
-    force = wp.cw_div(b, a)
-    length = wp.length(force)
-    for _ in range(_SECULAR_STEPS):
-        if wp.abs(length - limit) > _CLOSE * limit:
-            slope = force[0] * force[0] / a[0] + force[1] * force[1] / a[1] + _TINY
-            s = wp.max(s + (length - limit) / limit * length * length / slope, 0.0)
-            a = wp.vec2(compliance[0] + s, compliance[1] + s)
-            force = wp.cw_div(b, a)
-            length = wp.length(force)
-    if length > limit:
-        force = force * (limit / length)
-    return wp.vec3(force[0], force[1], s)
 
 
 @wp.func
@@ -115,38 +68,72 @@ def load(k: Constants, i: int, friction: wp.vec2) -> float:
 
 
 @wp.func
-def rub(
+def grip(
     bodies: wp.array(dtype=Body),
     supports: wp.array(dtype=Support),
     k: Constants,
-    i: int,
     friction: float,
-    total: wp.vec2,
-) -> wp.vec2:
-    """Bring one support's force to what the object's acceleration asks for.
+    push: wp.vec3,
+) -> wp.mat33:
+    """Bring the object's acceleration nearer to what the ground and `push` give it.
+
+    A step of Newton's method. Where a force at its limit turns back, the step was too long: there
+    the derivative is replaced by the secant, with which none is (Huber's function majorised by a
+    parabola), and trusted again little by little.
 
     Args:
-        bodies: the object is the first; it is accelerated by what changes.
-        supports: all of them; the force of this one is set.
+        bodies: the object is the first; its acceleration is set.
+        supports: all of them; their forces are set.
         k: the scene.
-        i: which one.
         friction: coefficient.
-        total: force of all supports, world frame, N.
+        push: force and torque of all contacts on the object, N and N m.
 
     Returns:
-        How `total` changes, N.
+        Acceleration of the object for a unit of force and torque, the ground answering to it.
     """
-    support = supports[i]
     thing = bodies[0]
-    lack = support.reference - turn_back(point_acceleration(thing, support.arm), support.radial)
-    give = softness(REST_IMPEDANCE, k.object_weight)
-    old = support.force
-    asked = old + wp.cw_div(lack - give * old, support.compliance)
-    limit = friction * load(k, i, turn_back(total, thing.facing))
-    found = within_disc(asked, support.compliance, limit, support.multiplier)
-    support.force = wp.vec2(found[0], found[1])
-    support.multiplier = found[2]
-    supports[i] = support
-    change = turn(support.force - old, support.radial)
-    bodies[0] = pushed(thing, support.arm, change)
-    return change
+    total = wp.vec2(0.0, 0.0)
+    for i in range(k.supports.shape[0]):
+        total = total + supports[i].force
+    tipping = turn_back(total, thing.facing)
+    firm = 1.0 / softness(REST_IMPEDANCE, k.object_weight)
+    xx = k.mass
+    xy = float(0.0)
+    yy = k.mass
+    xt = float(0.0)
+    yt = float(0.0)
+    tt = k.inertia
+    left = wp.vec2(push[0], push[1]) - k.mass * thing.acceleration
+    twist = push[2] - k.inertia * thing.angular
+    for i in range(k.supports.shape[0]):
+        support = supports[i]
+        lack = support.reference - point_acceleration(thing, support.arm)
+        size = wp.length(lack)
+        limit = friction * load(k, i, tipping)
+        hold = firm
+        along = wp.vec2(0.0, 0.0)
+        if firm * size > limit:
+            hold = limit / size
+            heading = lack / size
+            if wp.dot(heading, support.heading) < 0.0:
+                support.trust = 0.25 * support.trust
+            else:
+                support.trust = wp.min(1.5 * support.trust + 0.1, 1.0)
+                along = heading * wp.sqrt(hold * support.trust)
+            support.heading = heading
+        support.force = hold * lack
+        supports[i] = support
+        lever = perpendicular(support.arm)
+        left = left + support.force
+        twist = twist + wp.dot(lever, support.force)
+        slide = wp.dot(lever, along)
+        xx = xx + hold - along[0] * along[0]
+        xy = xy - along[0] * along[1]
+        yy = yy + hold - along[1] * along[1]
+        xt = xt + hold * lever[0] - along[0] * slide
+        yt = yt + hold * lever[1] - along[1] * slide
+        tt = tt + hold * wp.dot(lever, lever) - slide * slide
+    mobility = wp.inverse(wp.mat33(xx, xy, xt, xy, yy, yt, xt, yt, tt))
+    gained = mobility * wp.vec3(left[0], left[1], twist)
+    bodies[0] = accelerated(thing, gained)
+    return mobility

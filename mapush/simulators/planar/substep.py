@@ -6,21 +6,15 @@ import warp as wp
 
 from mapush.simulators.planar.bodies import Body
 from mapush.simulators.planar.constants import Constants
-from mapush.simulators.planar.contacts import (
-    Contact,
-    find_capsules,
-    find_hull,
-    find_walls,
-    prepare,
-    relax,
-)
-from mapush.simulators.planar.ground import Support, rub, stand
+from mapush.simulators.planar.contacts import Contact, find_capsules, find_hull, find_walls
+from mapush.simulators.planar.ground import Support, grip, stand
 from mapush.simulators.planar.servo import drive, move_robot
+from mapush.simulators.planar.touch import prepare, push_on_object, relax
 
 SWEEPS = wp.constant(12)
 """At most; fewer where no force changes any more."""
 SETTLED = wp.constant(1.0e-3)
-"""N: forces that change by less altogether are left as they are."""
+"""N: where all together change by less, the sweeps end."""
 STILL = wp.constant(1.0e-6)
 """m/s: an untouched object that moves more slowly rests."""
 
@@ -54,18 +48,23 @@ def solve(
     supports: wp.array(dtype=Support),
     friction: float,
 ):
-    """Find all forces by sweeps over them in a fixed order: projected Gauss-Seidel from zero."""
-    for i in range(supports.shape[0]):
-        supports[i] = stand(bodies[0], k, i)
-    total = wp.vec2(0.0, 0.0)
+    """Find all accelerations by sweeps from zero forces: the ground, then contact by contact."""
+    has_object = k.shapes.shape[0] > 0
+    mobility = wp.mat33(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    if has_object:
+        for i in range(k.supports.shape[0]):
+            supports[i] = stand(bodies[0], k, i)
     for _ in range(SWEEPS):
         changed = float(0.0)
-        for i in range(supports.shape[0]):
-            change = rub(bodies, supports, k, i, friction, total)
-            total = total + change
-            changed = changed + wp.abs(change[0]) + wp.abs(change[1])
+        if has_object:
+            before = bodies[0]
+            push = push_on_object(contacts, count)
+            mobility = grip(bodies, supports, k, friction, push)
+            gained = bodies[0].acceleration - before.acceleration
+            turned = bodies[0].angular - before.angular
+            changed = k.mass * wp.length(gained) + k.inertia * wp.abs(turned)
         for c in range(count):
-            changed = changed + relax(bodies, contacts, c, k.friction)
+            changed = changed + relax(bodies, contacts, c, k.friction, mobility)
         if changed < SETTLED:
             break
 
