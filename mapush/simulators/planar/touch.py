@@ -28,10 +28,7 @@ def prepare(bodies: wp.array(dtype=Body), k: Constants, contact: Contact) -> Con
     weight = k.robot_weight
     if contact.second >= 0:
         velocity = velocity - point_velocity(bodies[contact.second], contact.opposite)
-        if contact.second == 0:
-            weight = weight + k.object_weight
-        else:
-            weight = weight + k.robot_weight
+        weight = weight + wp.where(contact.second == 0, k.object_weight, k.robot_weight)
     else:
         weight = first.inverse_mass  # MuJoCo takes that of the one joint that a stop acts on
     share = impedance(contact.depth)
