@@ -41,7 +41,7 @@ class Descent:
         descend: Callable[[torch.Tensor], None],
     ) -> None:
         self._minibatches, self._loss = minibatches, loss
-        self._flat, self._descend = flat, descend
+        self._descend = descend
         self._network, self._weights = Network(shape), Weights.of(flat.tensors)
         steps, shards = config.epochs * config.minibatches, len(minibatches.shards[0])
         self._told = flat.vector.new_zeros(steps, shards, len(loss.tells))
@@ -51,6 +51,7 @@ class Descent:
         self._most = flat.vector.new_tensor(config.max_grad_norm)
         self._one = flat.vector.new_ones(())
         self._lock, self._left = threading.Lock(), shards
+        self._places = [flat.views(part) for part in self._parts]
         self._pieces = [self._pieces_of(number) for number in range(steps)]
 
     def output(self, features: torch.Tensor) -> torch.Tensor:
@@ -73,9 +74,9 @@ class Descent:
     def _pieces_of(self, number: int) -> List[Callable[[], None]]:
         shards = self._minibatches.shards
         return [
-            partial(self._piece, number, samples, self._flat.views(part), list(told))
-            for samples, part, told in zip(
-                shards[number % len(shards)], self._parts, self._told[number]
+            partial(self._piece, number, samples, out, list(told))
+            for samples, out, told in zip(
+                shards[number % len(shards)], self._places, self._told[number]
             )
         ]
 
