@@ -103,6 +103,21 @@ def test_a_signal_anywhere_in_an_update_changes_nothing(
 
 
 @pytest.mark.slow
+def test_a_run_has_the_same_bits_on_any_number_of_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = "--num_envs 200 --decisions 20 --train_timesteps 60000 --eval_freq 0 --final_envs 0"
+    states = []
+    for cores in ("1", "2"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", cores)
+        done = run_train(tmp_path / cores, *sizes.split())
+        assert done.returncode == 0, done.stderr
+        path = only_run(tmp_path / cores) / "checkpoints" / "rl_model_60000_steps" / "module.pt"
+        states.append(torch.load(path, weights_only=True))
+    assert differences(*states) == []
+
+
+@pytest.mark.slow
 def test_kill_9_in_the_middle_costs_the_rollout_in_hand_and_nothing_else(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
