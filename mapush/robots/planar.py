@@ -39,12 +39,12 @@ class RobotModel:
     )
     height: float = 0.25
     capsule: Tuple[float, float] = (0.11, 0.18)
-    friction: float = 0.2
+    friction: float = 0.25
     response_time: float = 0.09
     tracking: Tuple[float, float, float] = (1.0, 0.9, 0.9)
     force_limit: float = 60.0
     torque_limit: float = 10.0
-    ground_share: float = 0.6
+    ground_share: float = 0.75
 
     @property
     def reach(self) -> float:
