@@ -18,9 +18,10 @@ FORMS = (SUBMIT, SBATCH)
 ROLLOUT = 400  # environment steps
 # A checkpoint comes at every fifth boundary, so that a signal finds the last boundary unsaved and a
 # kill loses something.
+# So many epochs that an update lasts: a run must not be over before it is interrupted.
 SETTINGS = (
-    "--num_envs 20 --decisions 4 --save_freq 2000 --eval_freq 0 --eval_envs 4 --final_envs 0 "
-    "--keep all"
+    "--num_envs 20 --decisions 4 --epochs 36 --save_freq 2000 --eval_freq 0 --eval_envs 4 "
+    "--final_envs 0 --keep all"
 ).split()
 STEPS = 10_000
 
