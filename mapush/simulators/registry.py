@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from mapush import plugins
 from mapush.errors import RequestError, there_are
@@ -254,7 +254,13 @@ def _all() -> Mapping[str, SimulatorKind]:
     if plugins.named():
         _call_before_torch()  # a plugin may well import torch
     plugins.load()
-    return _kinds
+    # Whoever imports a simulator itself registers it first.
+    own = [module.rpartition(".")[2] for module in _BUILT_IN]
+    return dict(sorted(_kinds.items(), key=lambda each: _place(each[0], own)))
+
+
+def _place(name: str, own: Sequence[str]) -> int:
+    return own.index(name) if name in own else len(own)
 
 
 def _import_built_in() -> None:

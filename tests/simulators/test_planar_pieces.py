@@ -120,7 +120,7 @@ def unit(angle: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("exp", ["cuboid", "Tblock", "cylinder"])
 def test_friction_balances_the_push_and_is_what_its_law_says(exp: str) -> None:
     draw = np.random.default_rng(1)
-    k = make_constants(scene_of(exp), ROBOT, 2, "cpu")
+    k = make_constants(scene_of(exp), "cpu", ROBOT)
     places = k.supports.numpy()
     velocity = draw.normal(0.0, 0.3, (CASES, 3)) * 10 ** draw.uniform(-4.0, 0.0, (CASES, 1))
     push = draw.normal(0.0, 1.0, (CASES, 3)) * [40.0, 40.0, 10.0]
