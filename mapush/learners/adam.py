@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Dict, Sequence
 
 import torch
@@ -9,48 +10,73 @@ import torch
 from mapush.learners.flat import FlatNetwork
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+# Options of torch's that say here what is so anyway.
+_UNUSED = {
+    "weight_decay": 0,
+    "amsgrad": False,
+    "maximize": False,
+    "foreach": True,
+    "capturable": False,
+    "differentiable": False,
+    "fused": None,
+    "decoupled_weight_decay": False,
+}
 
 
-class FlatAdam(torch.optim.Adam):
+class FlatAdam:
     """Adam (Kingma and Ba, arXiv 1412.6980) on some networks' vectors, a group for each.
 
     Its state dict is that of `torch.optim.Adam` over the networks' parameters, in which the
-    moments are views of vectors. `descend` takes the place of `step`.
+    moments are views of vectors. It is none itself, since to make one imports torch's compiler.
     """
 
     def __init__(
         self, networks: Sequence[FlatNetwork], learning_rate: float, epsilon: float
     ) -> None:
-        groups = [{"params": network.parameters} for network in networks]
-        super().__init__(groups, lr=learning_rate, eps=epsilon, foreach=True)
         self._networks = list(networks)
+        self._rate, self._epsilon, self._betas = learning_rate, epsilon, (0.9, 0.999)
         self._moments = [(network.zeros(), network.zeros()) for network in networks]
         # One for each parameter, and in the memory of the host, as torch's are.
         self._steps = [torch.zeros(len(network.parameters)) for network in networks]
         self._counts = [0 for _ in networks]
+        counted = itertools.count()
+        self._numbers = [[next(counted) for _ in network.parameters] for network in networks]
 
     def set_learning_rate(self, rate: float) -> None:
         """Let all networks take steps at a rate."""
-        for group in self.param_groups:
-            group["lr"] = rate
+        self._rate = rate
 
     @torch.no_grad()
     def descend(self, index: int, gradient: torch.Tensor) -> None:
         """One step of the network of this index against its gradient (size,)."""
-        if not self._counts[index]:
-            self._show(index)
         self._counts[index] += 1
-        count, group = self._counts[index], self.param_groups[index]
+        count = self._counts[index]
         self._steps[index].fill_(count)
         first, second = self._moments[index]
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = self._betas
         first.lerp_(gradient, 1 - beta1)
         second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         # Both moments' corrections as one factor of the step.
         scale = (1 - beta2**count) ** 0.5
-        root = second.sqrt().add_(group["eps"] * scale)
-        rate = group["lr"] * scale / (1 - beta1**count)
+        root = second.sqrt().add_(self._epsilon * scale)
+        rate = self._rate * scale / (1 - beta1**count)
         self._networks[index].vector.addcdiv_(first, root, value=-rate)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """As torch's: moments of each parameter after the first step, options of each group."""
+        state: Dict[int, Dict[str, torch.Tensor]] = {}
+        for network, numbers, count, steps, moments in zip(
+            self._networks, self._numbers, self._counts, self._steps, self._moments
+        ):
+            if count:
+                views = zip(*(network.views(vector) for vector in moments))
+                for number, step, of_parameter in zip(numbers, steps, views):
+                    state[number] = {"step": step, **dict(zip(_MOMENTS, of_parameter))}
+        options = {"lr": self._rate, "betas": self._betas, "eps": self._epsilon, **_UNUSED}
+        return {
+            "state": state,
+            "param_groups": [{**options, "params": list(numbers)} for numbers in self._numbers],
+        }
 
     def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
         """Copy the moments of such a state; options such as epsilon stay as they are.
@@ -59,12 +85,10 @@ class FlatAdam(torch.optim.Adam):
             ValueError: it is of other parameters; KeyError, TypeError or AttributeError: it is no
                 such state.
         """
-        own = [group["params"] for group in self.state_dict()["param_groups"]]
         given = [list(group["params"]) for group in state_dict["param_groups"]]
-        if given != own:
+        if given != self._numbers:
             raise ValueError(f"its optimiser's parameters are {given!s:.60}")
-        self.state.clear()
-        for index, numbers in enumerate(own):
+        for index, numbers in enumerate(self._numbers):
             found = [state_dict["state"].get(number) for number in numbers]
             steps = {int(each["step"]) if each else 0 for each in found}
             if len(steps) != 1:
@@ -83,12 +107,3 @@ class FlatAdam(torch.optim.Adam):
                     raise ValueError(f"its optimiser has a moment of shape {shape!s:.60}")
                 if each:
                     place.copy_(each[name])
-        if self._counts[index]:
-            self._show(index)
-
-    def _show(self, index: int) -> None:
-        """Let `state_dict` find a network's moments; before the first step Adam has none."""
-        network = self._networks[index]
-        views = zip(*(network.views(vector) for vector in self._moments[index]))
-        for parameter, step, moments in zip(network.parameters, self._steps[index], views):
-            self.state[parameter] = {"step": step, **dict(zip(_MOMENTS, moments))}

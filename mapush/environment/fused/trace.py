@@ -29,6 +29,11 @@ class Recorder(TorchDispatchMode):
         self._kept: List[torch.Tensor] = []  # so that no other tensor gets the id of a known one
         self._numbers: Dict[Tuple[Any, ...], Number] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler, which takes longer than all the rest of a start."""
+        return False
+
     def leaf(self, name: str, *shape: int, first: int = 0) -> torch.Tensor:
         """A tensor (ROWS, *shape) of which every number is a leaf, numbered from `first`."""
         entries = np.empty(math.prod(shape), object)
