@@ -76,14 +76,13 @@ class Network:
         self._activate, self._activate_backward = _ACTIVATIONS[shape.activation]
         self._activated = (True, shape.activate_second)
 
-    def output(self, weights: Weights, features: torch.Tensor) -> torch.Tensor:
-        """The head's outputs (size, samples) for encoded observations (samples, input_size)."""
-        return self.forward(weights, features)[0]
-
     def forward(
         self, weights: Weights, features: torch.Tensor
     ) -> Tuple[torch.Tensor, List[Passed]]:
-        """As `output`, with what `backward` needs."""
+        """The head's outputs (size, samples) for encoded observations (samples, input_size).
+
+        With them comes what `backward` needs.
+        """
         passed: List[Passed] = []
         tensors, hidden = weights.tensors, features
         for first, turned, is_activated in zip((0, 4), weights.turned, self._activated):

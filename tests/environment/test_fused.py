@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 import torch
@@ -12,13 +15,16 @@ pytest.importorskip("warp", reason="needs the planar extra")
 
 from mapush.environment.base import Episode, Transition
 from mapush.environment.fused.environment import FusedEnvironment
+from mapush.environment.fused.program import record
 from mapush.environment.vector import VectorEnvironment
 from mapush.errors import CheckpointError, TaskError
 from mapush.simulators.base import Start, State
 from mapush.simulators.planar import compiled
 from mapush.simulators.planar.simulator import PlanarSimulator
+from mapush.tasks.base import Random
 from mapush.tasks.push.logic import PushLogic
 from tests.environment.scripted import task_of
+from tests.support import PROJECT, SMALL, run_train
 
 EXPS = ("cuboid", "Tblock", "cylinder")
 ENVS, HOLD = 48, 5
@@ -135,12 +141,10 @@ def test_a_start_depends_on_its_environment_and_episode_alone() -> None:
     assert torch.equal(few.observe(), many.observe()[:8])
     still, pushing = torch.zeros(8, 2, 3), torch.zeros(40, 2, 3)
     pushing[8:] = 1.0
-    ended = 0
     for _ in range(201):
         few.step(still)
         many.step(pushing)
-    ended = len(few.take_episodes())
-    assert ended >= 8
+    assert len(few.take_episodes()) >= 8
     assert torch.equal(few.observe(), many.observe()[:8])
 
 
@@ -186,32 +190,93 @@ def test_a_capture_of_another_size_is_refused() -> None:
         fused("cuboid", 8).load_state_dict(fused("cuboid", 9).state_dict())
 
 
-class _Mixing(PushLogic):
-    def observe(self, state: State) -> torch.Tensor:
-        return super().observe(state) - state.robots.mean(dim=0)[:, :1]
+Observed = Callable[[torch.Tensor, State], torch.Tensor]
 
 
-class _Unknown(PushLogic):
-    def begin(self, mask: torch.Tensor, start: Start, state: State) -> None:
-        self.remember("target", mask, start.target.cumsum(dim=1))
-        super().begin(mask, start, state)
+def _into(seen: torch.Tensor, state: State) -> torch.Tensor:
+    kept = torch.zeros(seen.shape)
+    kept[:] = seen
+    return kept
 
 
 @pytest.mark.parametrize(
-    ("logic", "says"),
+    ("observed", "says"),
     [
-        pytest.param(_Mixing, "mixes environments", id="mixing"),
+        pytest.param(lambda o, s: o - s.robots.mean(dim=0)[:, :1], "mixes environments", id="mix"),
+        pytest.param(lambda o, s: o - o.mean(), "mean there mixes environments", id="mean"),
+        pytest.param(lambda o, s: o.flip(0), "torch.flip is nothing that", id="order"),
+        pytest.param(lambda o, s: o.cumsum(dim=2), "torch.cumsum is nothing that", id="unknown"),
         pytest.param(
-            _Unknown, "torch.cumsum is nothing that this simulator's kernel", id="unknown"
+            lambda o, s: torch.div(o, 2, rounding_mode="floor"), "with rounding_mode=", id="rounded"
         ),
+        pytest.param(lambda o, s: o.long().float(), "with dtype=torch.int64", id="whole"),
+        pytest.param(lambda o, s: o.pow(3), "a power of 3 is not known", id="cube"),
+        pytest.param(lambda o, s: o if bool(o.any()) else -o, "is nothing that|mixes", id="branch"),
+        pytest.param(lambda o, s: o.mul_(2.0), "torch.mul_ is nothing that", id="in-place"),
+        pytest.param(_into, "torch.copy_ is nothing that", id="written"),
     ],
 )
 def test_what_a_kernel_cannot_do_is_refused_by_name(
-    logic: type, says: str, monkeypatch: pytest.MonkeyPatch
+    observed: Observed, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mapush.environment.fused.program.make_logic", logic)
+    class Logic(PushLogic):
+        def observe(self, state: State) -> torch.Tensor:
+            return observed(super().observe(state), state)
+
+    monkeypatch.setattr("mapush.environment.fused.program.make_logic", Logic)
     with pytest.raises(TaskError, match=says):
-        fused("cuboid")
+        record(task_of("cuboid"))
+
+
+def test_an_object_needs_no_target_and_keeps_its_friction(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Logic(PushLogic):
+        def draw(self, count: int, random: Random) -> Start:
+            return replace(super().draw(count, random), target=torch.empty(0, 2))
+
+        def begin(self, mask: torch.Tensor, start: Start, state: State) -> None:
+            super().begin(mask, replace(start, target=state.object[:, :2] + 2.0), state)
+
+    expected = fused("cuboid").state_dict()["simulator"]
+    monkeypatch.setattr("mapush.environment.fused.program.make_logic", Logic)
+    assert_same(fused("cuboid").state_dict()["simulator"], expected)
+
+
+@pytest.mark.slow
+def test_a_start_of_training_does_not_import_torchs_compiler(tmp_path: Path) -> None:
+    options = [*SMALL, "--train_timesteps", "400", "--eval_freq", "0", "--root", str(tmp_path)]
+    program = (
+        "import sys; from mapush.commands.train import main\n"
+        f"print(main({options!r}), 'torch._dynamo' in sys.modules)"
+    )
+    done = run_python(program)
+    assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
+@pytest.mark.slow
+def test_an_images_kernels_are_found_and_nothing_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = "from mapush.environment.fused import bundle; import sys\n"
+    bundle += f"sys.argv[1:] = ['--to', {str(tmp_path / 'kernels')!r}]; sys.exit(bundle.main())"
+    done = run_python(bundle)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("MAPUSH_KERNELS", str(tmp_path / "kernels"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = run_train(tmp_path, "--train_timesteps", "400", "--final_envs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "compiling" not in done.stderr
+    assert not list((tmp_path / "cache").rglob("*.o"))
+
+
+def run_python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_a_damaged_kernel_is_compiled_again(

@@ -21,7 +21,7 @@ from mapush.simulators.planar.launch import Launcher
 from mapush.simulators.planar.simulator import REMEDY, resolve_device
 from mapush.tasks.base import TaskSpec
 
-_SEED, _MODE, _DECIMATION = 3, 4, 5  # places of the kernel's plain parameters
+_SEED, _MODE = 3, 4  # places of the kernel's plain parameters
 _ROWS = 64  # decisions whose finished episodes are kept before they are looked at
 
 
@@ -104,7 +104,7 @@ class FusedEnvironment:
             threads,
         )
         self._seed = seed
-        # Four rows of a finished episode: whether there is one, success, failure; length, total.
+        # Of each decision's finished episodes: whether there is one, its success and its failure.
         self._ends = torch.zeros(_ROWS, 3, num_envs, dtype=torch.bool, device=self.device)
         self._lengths = torch.zeros(_ROWS, num_envs, dtype=whole, device=self.device)
         self._totals = torch.zeros(_ROWS, num_envs, device=self.device)

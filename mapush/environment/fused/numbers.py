@@ -16,7 +16,7 @@ class Number:
     """One number of an environment: a leaf by its name, or an operation on others.
 
     Attributes:
-        operation: a key of what `mapush.environment.program` can write down; "leaf" for a leaf.
+        operation: what `mapush.environment.fused.program` can write down; "leaf" for a leaf.
         arguments: Numbers, or plain values.
         is_bool: whether it is a truth.
     """

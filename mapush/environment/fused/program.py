@@ -86,10 +86,6 @@ def _expression(operation: str, values: Sequence[str]) -> str:
         return f"{values[0]} {_INFIX[operation]} {values[1]}"
     if operation in _CALLS:
         return f"wp.{operation}({', '.join(values)})"
-    if operation == "minimum":
-        return f"wp.min({values[0]}, {values[1]})"
-    if operation == "maximum":
-        return f"wp.max({values[0]}, {values[1]})"
     if operation == "neg":
         return f"-{values[0]}"
     if operation == "not":
@@ -122,14 +118,13 @@ class TaskProgram:
 
     Attributes:
         draw: of `random`, numbers in [0, 1): robots (n, 3), their velocity (n, 2) and, where there
-            is an object, its pose (3), the target (2) and the friction (1), each if it is drawn.
+            is an object, its pose (3) and its friction (1), then the target (2) if one is drawn.
         begin: of `start` and `state`: the memory.
         observe: of `state` and `memory`: (agents, size).
         command: of `action`: (robots, 3).
         judge: of the states `before` and `after` a control step and `memory`: success, failure,
             the terms (terms, agents), the metrics.
         random_count: numbers that a start takes.
-        start_sizes: of the parts of a start, by their names, in order.
         memory_shapes: of what the logic remembers, by its names, in order.
         terms: of the reward.
         metrics: of the evaluation.
@@ -141,7 +136,6 @@ class TaskProgram:
     command: Function
     judge: Function
     random_count: int
-    start_sizes: Dict[str, int]
     memory_shapes: Dict[str, Tuple[int, ...]]
     terms: Tuple[str, ...]
     metrics: Tuple[str, ...]
@@ -167,7 +161,7 @@ class _Leaves:
         return flat.reshape(ROWS, *shape[1:])
 
 
-_PARTS = ("robots", "robot_velocity", "object", "target", "friction")
+_PARTS = ("robots", "robot_velocity", "object", "friction", "target")
 
 
 @torch.no_grad()
@@ -183,6 +177,9 @@ def record(task: TaskSpec) -> TaskProgram:
         random = _Leaves(recorder)
         start = logic.draw(ROWS, random)
         parts = {name: getattr(start, name) for name in _PARTS if len(getattr(start, name))}
+        missing = [] if scene.object is None else [n for n in _PARTS[2:4] if n not in parts]
+        if missing:
+            raise recorder.error(f"a start of a scene with an object leaves out {missing[0]}")
         sizes = {name: math.prod(part.shape[1:]) for name, part in parts.items()}
 
         def flat(tensors: Sequence[torch.Tensor]) -> Tuple[Entry, ...]:
@@ -225,7 +222,6 @@ def record(task: TaskSpec) -> TaskProgram:
         command=command,
         judge=judge,
         random_count=random.count,
-        start_sizes=sizes,
         memory_shapes=shapes,
         terms=tuple(logic.reward_names),
         metrics=tuple(metric.name for metric in logic.metrics),

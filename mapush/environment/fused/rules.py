@@ -76,9 +76,19 @@ class Call:
             )
         return result
 
-    def fold(self, operation: str, start: Entry, axes: Tuple[int, ...], keep: bool) -> np.ndarray:
-        """A row's numbers along some axes, joined from the first to the last."""
-        row = self.rows(self.args[0])
+    def fold(self, operation: str, start: Entry, row: np.ndarray, keep_at: int = 2) -> np.ndarray:
+        """A row's numbers along the dimensions that are asked for, joined from the first on.
+
+        Args:
+            operation: of two numbers.
+            start: what none make.
+            row: of the first argument.
+            keep_at: place of the argument that keeps the dimensions.
+        """
+        dims = self.given(keep_at - 1, "dim")
+        axes = self.dims(() if dims is None else dims, self.args[0].dim())
+        if not axes:
+            raise self.recorder.error(f"torch.{self.name} there mixes environments")
         moved = np.moveaxis(row, axes, range(-len(axes), 0))
         shape = moved.shape[: row.ndim - len(axes)]
         moved = moved.reshape(*shape, -1)
@@ -93,7 +103,13 @@ class Call:
                     else entry
                 )
             result[place] = joined
-        return np.expand_dims(result, tuple(sorted(axes))) if keep else result
+        is_kept = bool(self.given(keep_at, "keepdim", False))
+        return np.expand_dims(result, tuple(sorted(axes))) if is_kept else result
+
+    def each(self, operation: str, row: np.ndarray, *more: Any) -> np.ndarray:  # noqa: ANN401
+        """An operation on every number of a row and some plain values."""
+        number = self.recorder.number
+        return np.vectorize(lambda entry: number(operation, entry, *more), [object])(row)
 
 
 Rule = Callable[[Call], Any]
@@ -114,35 +130,21 @@ def _scaled(operation: str) -> Rule:
     return rule
 
 
-def _reduce(operation: str, start: Entry, keep_at: int = 2) -> Rule:
-    def rule(call: Call) -> np.ndarray:
-        dims = call.given(1, "dim")
-        if dims is None:
-            raise call.recorder.error(f"torch.{call.name} there mixes environments")
-        axes = call.dims(dims, call.args[0].dim())
-        return call.fold(operation, start, axes, bool(call.given(keep_at, "keepdim", False)))
-
-    return rule
+def _reduce(operation: str, start: Entry) -> Rule:
+    return lambda call: call.fold(operation, start, call.rows(call.args[0]))
 
 
 def _mean(call: Call) -> np.ndarray:
-    axes = call.dims(call.given(1, "dim"), call.args[0].dim())
     row = call.rows(call.args[0])
-    count = float(np.prod([row.shape[axis] for axis in axes]))
-    total = call.fold("add", 0.0, axes, bool(call.given(2, "keepdim", False)))
-    return np.vectorize(lambda each: call.recorder.number("div", each, count), [object])(total)
+    total = call.fold("add", 0.0, row)
+    return call.each("div", total, float(row.size / max(total.size, 1)))
 
 
 def _norm(call: Call) -> np.ndarray:
-    order, dims = call.given(1, "ord", 2), call.given(2, "dim")
-    if order != 2 or dims is None:
-        raise call.recorder.error("only the Euclidean norm along a dimension is known")
-    axes = call.dims(dims, call.args[0].dim())
+    if call.given(1, "ord", 2) != 2:
+        raise call.recorder.error("only the Euclidean norm is known")
     square = call.map("mul", call.args[0], call.args[0])
-    inner = Call(call.recorder, call.name, call.args, call.kwargs)
-    inner.rows = lambda value: square  # type: ignore[method-assign]
-    total = inner.fold("add", 0.0, axes, bool(call.given(3, "keepdim", False)))
-    return np.vectorize(lambda each: call.recorder.number("sqrt", each), [object])(total)
+    return call.each("sqrt", call.fold("add", 0.0, square, keep_at=3))
 
 
 def _power(call: Call) -> np.ndarray:
@@ -165,14 +167,12 @@ def _clamp(call: Call) -> np.ndarray:
 
 
 def _cast(call: Call) -> np.ndarray:
-    dtype = call.kwargs.get("dtype")
-    if dtype is torch.bool:
+    before, after = call.args[0].dtype, call.kwargs.get("dtype")
+    if after is torch.bool and before is not torch.bool:
         return call.map("nonzero", call.args[0], is_bool=True)
-    return (
-        call.map("float", call.args[0])
-        if call.args[0].dtype is torch.bool
-        else call.rows(call.args[0])
-    )
+    if before is torch.bool and after is torch.float32:
+        return call.map("float", call.args[0])
+    return call.rows(call.args[0])
 
 
 def _view(call: Call) -> np.ndarray:
@@ -294,10 +294,6 @@ def _matmul(call: Call) -> np.ndarray:
     return result
 
 
-def _where(call: Call) -> np.ndarray:
-    return call.map("where", *call.args)
-
-
 def _constant(value: float) -> Rule:
     def rule(call: Call) -> np.ndarray:
         tensor = call.args[0]
@@ -312,9 +308,21 @@ def _same(call: Call) -> np.ndarray:
     return call.rows(call.args[0])
 
 
+KEYWORDS = frozenset(
+    {
+        *("alpha", "dim", "dims", "keepdim", "ord", "min", "max", "start", "end", "step"),
+        *("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"),
+    }
+)
+"""What may be said by name: the rules heed these, or they change no number."""
+DTYPES = frozenset({None, torch.float32, torch.bool})
+"""What a number may be."""
+
 RULES: Dict[str, Rule] = {
     **{name: _each(name) for name in ("mul", "div", "neg", "sin", "cos", "sqrt", "exp", "abs")},
-    **{name: _each(name) for name in ("atan2", "remainder", "tanh", "minimum", "maximum")},
+    **{name: _each(name) for name in ("atan2", "remainder", "tanh", "where")},
+    "minimum": _each("min"),
+    "maximum": _each("max"),
     **{name: _each(name, True) for name in ("lt", "gt", "le", "ge", "eq", "ne")},
     "add": _scaled("add"),
     "sub": _scaled("sub"),
@@ -333,15 +341,13 @@ RULES: Dict[str, Rule] = {
     "amin": _reduce("min", 0.0),
     "amax": _reduce("max", 0.0),
     "linalg_vector_norm": _norm,
-    "norm": lambda call: _norm(call),
+    "norm": _norm,
     "pow": _power,
     "clamp": _clamp,
     "clamp_min": _clamp,
-    "where": _where,
     "_to_copy": _cast,
     "view": _view,
     "_unsafe_view": _view,
-    "reshape": _view,
     "expand": _expand,
     "slice": _slice,
     "unsqueeze": _unsqueeze,
@@ -361,5 +367,4 @@ RULES: Dict[str, Rule] = {
     "clone": _same,
     "detach": _same,
     "alias": _same,
-    "contiguous": _same,
 }

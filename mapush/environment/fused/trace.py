@@ -15,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mapush.environment.fused.numbers import ROWS, Entry, Number, constants, tensors_in
-from mapush.environment.fused.rules import RULES, Call
+from mapush.environment.fused.rules import DTYPES, KEYWORDS, RULES, Call
 from mapush.errors import TaskError
 
 
@@ -81,10 +81,16 @@ class Recorder(TorchDispatchMode):
         rule = RULES.get(name)
         if rule is None:
             raise self.error(
-                f"torch.{name.strip('_')} is nothing that this simulator's kernel knows"
+                f"torch.{name.lstrip('_')} is nothing that this simulator's kernel knows"
             )
-        call = Call(self, name, args, kwargs)
-        noted = rule(call)
+        unknown = sorted(set(kwargs) - KEYWORDS)
+        if unknown or kwargs.get("dtype") not in DTYPES:
+            what = f"{unknown[0]}=..." if unknown else f"dtype={kwargs['dtype']}"
+            raise self.error(f"torch.{name.lstrip('_')} with {what} is not known")
+        try:
+            noted = rule(Call(self, name, args, kwargs))
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise self.error(f"torch.{name.lstrip('_')} in this form is not known") from error
         if isinstance(result, (list, tuple)):
             for tensor, entries in zip(result, noted):
                 self._check(tensor, entries, name)

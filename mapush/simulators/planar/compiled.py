@@ -174,8 +174,6 @@ def _is_whole(directory: Path) -> bool:
 def _publish(made: Path, target: Path) -> None:
     with contextlib.suppress(OSError):  # another process has published it, or the disk is full
         if target.is_dir() and not _is_whole(target):
-            target.rename(
-                Path(tempfile.mkdtemp(prefix=f".{target.name}-damaged-", dir=target.parent)) / "it"
-            )
+            shutil.rmtree(target)
         made.rename(target)
         fsync_directory(target.parent)

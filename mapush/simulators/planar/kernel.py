@@ -91,8 +91,8 @@ def place_bodies(start: wp.array(dtype=float), k: Constants, bodies: wp.array(dt
 
     Args:
         start: the numbers of a `mapush.simulators.base.Start`, in order: x, y, yaw of every robot,
-            velocities of every robot and, where there is an object, its x, y, yaw, the target and
-            the friction.
+            velocities of every robot and, where there is an object, its x, y, yaw and friction;
+            what follows is not the simulator's.
         k: the scene.
         bodies: are set.
     """
@@ -116,7 +116,7 @@ def place_bodies(start: wp.array(dtype=float), k: Constants, bodies: wp.array(dt
     thing.velocity = wp.vec2(0.0, 0.0)
     thing.spin = 0.0
     bodies[0] = thing
-    return k.drawn_share * start[at + 5] + (1.0 - k.drawn_share) * k.ground_friction
+    return k.drawn_share * start[at + 3] + (1.0 - k.drawn_share) * k.ground_friction
 
 
 def make_step(robots: int, supports: int, substeps: int, module: wp.Module) -> Any:  # noqa: ANN401 - a Warp kernel

@@ -19,7 +19,7 @@ from mapush.simulators.planar.kernel import BODY_SIZE, make_step
 from mapush.simulators.planar.launch import Launcher
 from mapush.simulators.scene import Scene
 
-_RESERVED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")
+_RESERVED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")  # set where a job has some, and only there
 _log = logging.getLogger("mapush")
 
 REMEDY = "the task and --num_envs of the checkpoint"
