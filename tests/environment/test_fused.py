@@ -93,6 +93,7 @@ def test_a_decision_is_what_the_torch_functions_say(exp: str) -> None:
     assert set(terms) == set(environment.take_reward_terms())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exp", EXPS)
 def test_first_episodes_end_as_in_torch(exp: str) -> None:
     environment = fused(exp, envs=64)
@@ -279,6 +280,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_kernel_is_compiled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
