@@ -44,7 +44,6 @@ class Descent:
         self._descend = descend
         self._network, self._weights = Network(shape), Weights.of(flat.tensors)
         steps, shards = config.epochs * config.minibatches, len(minibatches.shards[0])
-        self._told = flat.vector.new_zeros(steps, shards, len(loss.tells))
         self._norms = flat.vector.new_zeros(steps)
         self._parts, self._gradient = flat.zeros(shards), flat.zeros()
         # A number beside a tensor costs more than a tensor.
@@ -63,32 +62,32 @@ class Descent:
         return self._pieces[number]
 
     def losses(self) -> Dict[str, float]:
-        """What the loss told, as means over the update's steps."""
-        means: List[float] = self._told.sum(dim=1).mean(dim=0).tolist()
-        return dict(zip(self._loss.tells, means))
+        """What there is to tell of the loss, as means over the update's steps."""
+        return self._loss.means()
 
     def gradient_norm(self) -> float:
         """Before it was cut, as mean over the update's steps."""
         return float(self._norms.mean())
 
     def _pieces_of(self, number: int) -> List[Callable[[], None]]:
-        shards = self._minibatches.shards
-        return [
-            partial(self._piece, number, samples, out, list(told))
-            for samples, out, told in zip(
-                shards[number % len(shards)], self._places, self._told[number]
-            )
-        ]
+        pieces: List[Callable[[], None]] = []
+        begin, shards = 0, self._minibatches.shards
+        for index, samples in enumerate(shards[number % len(shards)]):
+            end = begin + len(samples.features)
+            notes = self._loss.places(number, index, begin, end)
+            pieces.append(partial(self._piece, number, samples, self._places[index], notes))
+            begin = end
+        return pieces
 
     def _piece(
         self,
         number: int,
         samples: Samples,
         out: Sequence[torch.Tensor],
-        told: Sequence[torch.Tensor],
+        notes: Sequence[torch.Tensor],
     ) -> None:
         output, passed = self._network.forward(self._weights, samples.features)
-        gradient = self._loss.gradient(output, samples, out[TENSORS:], told)
+        gradient = self._loss.gradient(output, samples, out[TENSORS:], notes)
         self._network.backward(self._weights, passed, gradient, out)
         with self._lock:
             self._left = (self._left or len(self._parts)) - 1

@@ -59,7 +59,7 @@ class Minibatches:
         self._features = torch.empty_like(self._given)
         self._columns = torch.empty_like(self._given_columns)
         self._split = (actions, actions, 1, 1, 1)
-        self._returns = self._columns[-1].split(self.size)
+        self._targets = self._columns[-1].view(count, self.size)
         self.shards = [
             [self._samples(first + begin, first + end) for begin, end in shard(self.size, device)]
             for first in range(0, total, self.size)
@@ -88,9 +88,7 @@ class Minibatches:
 
         def select_columns() -> None:
             torch.index_select(self._given_columns, 1, order, out=self._columns)
-            for returns in self._returns:
-                normalizer.update(returns)
-                returns.copy_(normalizer.normalize(returns))
+            self._targets.copy_(normalizer.update(self._targets))
 
         def select_features() -> None:
             torch.index_select(self._given, 0, order, out=self._features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 import torch
 
@@ -15,38 +15,37 @@ class ValueNormalizer:
 
     def __init__(self, decay: float, device: torch.device) -> None:
         self._decay = decay
-        self._sums = torch.zeros(2, device=device)  # of values and of their squares
-        self._mean, self._square = self._sums.split(1)
-        self._debias = torch.zeros((), device=device)
+        # Of the values, of their squares, and of ones.
+        self._moments = torch.zeros(3, device=device)
+        self._mean, self._square, self._debias = self._moments.split(1)
 
-    def update(self, values: torch.Tensor) -> None:
-        """Take in values of any shape."""
-        rest = 1.0 - self._decay
-        seen = torch.stack((values.mean(), (values * values).mean()))
-        self._sums.mul_(self._decay).add_(seen, alpha=rest)
-        self._debias.mul_(self._decay).add_(rest)
+    def update(self, batches: torch.Tensor) -> torch.Tensor:
+        """Take in batches (n, values) one after another; each as it is normalised then."""
+        square = (batches * batches).mean(dim=1)
+        seen = torch.stack((batches.mean(dim=1), square, torch.ones_like(square)), dim=1)
+        moments, before = torch.empty_like(seen), self._moments
+        for new, now in zip(seen, moments):
+            before = torch.lerp(before, new, 1.0 - self._decay, out=now)
+        self._moments.copy_(moments[-1])
+        mean, std = _mean_and_std(moments)
+        return (batches - mean) / std
 
     def normalize(self, values: torch.Tensor) -> torch.Tensor:
         """From rewards' units to the critic's."""
-        mean, std = self._moments()
+        mean, std = _mean_and_std(self._moments)
         return (values - mean) / std
 
     def denormalize(self, values: torch.Tensor) -> torch.Tensor:
         """From the critic's units to rewards'."""
-        mean, std = self._moments()
+        mean, std = _mean_and_std(self._moments)
         return values * std + mean
-
-    def _moments(self) -> tuple[torch.Tensor, torch.Tensor]:
-        mean, square = (self._sums / self._debias.clamp(min=1e-5)).split(1)
-        variance = torch.addcmul(square, mean, mean, value=-1.0).clamp_(min=1e-2)
-        return mean, variance.sqrt_()
 
     def state_dict(self) -> Dict[str, torch.Tensor]:
         """Capture the moments."""
         return {
             "running_mean": self._mean.clone(),
             "running_mean_sq": self._square.clone(),
-            "debiasing_term": self._debias.clone(),
+            "debiasing_term": self._debias[0].clone(),
         }
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
@@ -54,3 +53,11 @@ class ValueNormalizer:
         self._mean.copy_(state["running_mean"])
         self._square.copy_(state["running_mean_sq"])
         self._debias.copy_(state["debiasing_term"])
+
+
+def _mean_and_std(moments: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Both (..., 1) of moments (..., 3)."""
+    mean, square, debias = moments.split(1, dim=-1)
+    debias = debias.clamp(min=1e-5)
+    mean, square = mean / debias, square / debias
+    return mean, torch.addcmul(square, mean, mean, value=-1.0).clamp_(min=1e-2).sqrt_()

@@ -74,9 +74,11 @@ class PPOLearner:
         self._minibatches = Minibatches(self._rollout, config.minibatches)
         networks = [FlatNetwork(self.actor), FlatNetwork(self.critic)]
         self._optimizer = FlatAdam(networks, config.learning_rate, config.adam_epsilon)
+        log_std, size = networks[0].tensors[-1], self._minibatches.size
+        shards = len(self._minibatches.shards[0])
         losses = (
-            PolicyLoss(config, self._minibatches.size, networks[0].tensors[-1]),
-            ValueLoss(config, self._minibatches.size),
+            PolicyLoss(config, log_std, size, shards),
+            ValueLoss(config, log_std, size, shards),
         )
         self._actor, self._critic = (
             Descent(
@@ -151,31 +153,34 @@ class PPOLearner:
         """Compute what follows from the rollout; the critic is still that of its time."""
         config, rollout = self.config, self._rollout
         last = encode(observation, self.architecture.angles)
-        predictions = self._predict(
-            [rollout.features, last, *(cut.features for cut in rollout.cuts)]
-        )
+        ends = [last, *(cut.features for cut in rollout.cuts)]
+        seen = (rollout.features.flatten(0, 2), torch.cat([end.flatten(0, 1) for end in ends]))
+        predictions = self._predict(seen)
+        rollout.prediction.view(-1).copy_(predictions[0])
         values = [self.normalizer.denormalize(prediction) for prediction in predictions]
-        rollout.prediction, rollout.value = predictions[0], values[0]
-        for cut, value in zip(rollout.cuts, values[2:]):
+        rollout.value.view(-1).copy_(values[0])
+        after, *cuts = values[1].view(-1, last.shape[1]).split([len(end) for end in ends])
+        for cut, value in zip(rollout.cuts, cuts):
             rollout.reward[cut.decision, cut.envs] += config.gamma * value
-        advantage, returns = rollout.advantages(values[1], config.gamma, config.gae_lambda)
+        advantage, returns = rollout.advantages(after, config.gamma, config.gae_lambda)
         spread = advantage.std(correction=int(config.sample_std))
         advantage = (advantage - advantage.mean()) / (spread + 1e-5)
         self._minibatches.take(advantage, returns)
 
     def _predict(self, features: Sequence[torch.Tensor]) -> List[torch.Tensor]:
-        """The critic's values (...) in its own units for features (..., size)."""
-        values = [each.new_empty(each.shape[:-1]) for each in features]
-        shards = [
-            (batch.flatten(0, -2)[begin:end], out.view(-1)[begin:end])
-            for batch, out in zip(features, values)
-            for begin, end in shard(out.numel(), out.device)
-        ]
+        """The critic's values (n,) in its own units for batches of features (n, size)."""
+        values = [batch.new_empty(len(batch)) for batch in features]
 
         def predict(seen: torch.Tensor, out: torch.Tensor) -> None:
             out.copy_(self._critic.output(seen)[0])
 
-        self._team.run([partial(predict, *each) for each in shards])
+        self._team.run(
+            [
+                partial(predict, batch[begin:end], out[begin:end])
+                for batch, out in zip(features, values)
+                for begin, end in shard(len(batch), batch.device)
+            ]
+        )
         return values
 
     def _shuffle(self) -> None:

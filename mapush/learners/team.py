@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import weakref
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Callable, Deque, Iterator, Optional, Sequence
+from queue import SimpleQueue
+from typing import Callable, Deque, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 
 # Beyond so many, threads wait for the interpreter's lock more than they compute.
 MOST_THREADS = 8
+
+_Piece = Callable[[], None]
+# Pieces that nobody has begun, and what became of those that are done: nothing, or an exception.
+_Job = Tuple[Deque[_Piece], "SimpleQueue[Optional[BaseException]]"]
 
 
 class Team:
@@ -25,39 +30,56 @@ class Team:
     """
 
     def __init__(self, threads: int) -> None:
-        self._helpers = min(threads, MOST_THREADS) - 1
-        self._pool: Optional[ThreadPoolExecutor] = None
-        if self._helpers > 0:
-            # How many threads torch uses is a matter of each thread.
-            self._pool = ThreadPoolExecutor(
-                self._helpers, "learner", initializer=partial(torch.set_num_threads, 1)
-            )
+        self._inboxes: List[SimpleQueue[Optional[_Job]]] = []
+        for _ in range(min(threads, MOST_THREADS) - 1):
+            inbox: SimpleQueue[Optional[_Job]] = SimpleQueue()
+            threading.Thread(target=_help, args=(inbox,), name="learner", daemon=True).start()
+            self._inboxes.append(inbox)
+        weakref.finalize(self, _dismiss, self._inboxes)
 
-    def run(self, pieces: Sequence[Callable[[], None]]) -> None:
+    def run(self, pieces: Sequence[_Piece]) -> None:
         """Run all of the pieces, begun in their order; an exception of one is raised."""
-        queue = deque(pieces)
-        helpers = min(self._helpers, len(pieces) - 1)
-        if self._pool is None or helpers < 1:
-            _work(queue)
+        job: _Job = deque(pieces), SimpleQueue()
+        for inbox in self._inboxes[: len(pieces) - 1]:
+            inbox.put(job)
+        _work(job)
+        # Not for the helpers: one that has not woken has nothing left to do.
+        errors = [job[1].get() for _ in pieces]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def _help(inbox: SimpleQueue[Optional[_Job]]) -> None:
+    torch.set_num_threads(1)  # this thread's own, which begins when first asked for
+    torch.get_num_threads()
+    while True:
+        job = inbox.get()
+        if job is None:
             return
-        futures = [self._pool.submit(_work, queue) for _ in range(helpers)]
-        try:
-            _work(queue)
-        finally:
-            for future in futures:
-                # One that has not begun has nothing left to do.
-                if not future.cancel():
-                    future.result()
+        _work(job)
+        del job  # or its tensors stay until the next
 
 
 @torch.no_grad()
-def _work(queue: Deque[Callable[[], None]]) -> None:
+def _work(job: _Job) -> None:
+    pieces, done = job
     while True:
         try:
-            piece = queue.popleft()
+            piece = pieces.popleft()
         except IndexError:
             return
-        piece()
+        error: Optional[BaseException] = None
+        try:
+            piece()
+        except BaseException as caught:  # noqa: BLE001 - raised where all are awaited
+            error = caught
+        done.put(error)
+
+
+def _dismiss(inboxes: Sequence[SimpleQueue[Optional[_Job]]]) -> None:
+    for inbox in inboxes:
+        inbox.put(None)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from mapush.learners.network import Actor, Architecture, Critic
 N, ACTIONS, SIZE = 57, 3, 6
 ACTIVATIONS = ("relu", "elu", "tanh")
 Module = TypeVar("Module", bound=nn.Module)
+ONE_STEP = {"epochs": 1, "minibatches": 1}
 CLOSE = 1e-12  # of float64
 
 
@@ -52,10 +53,10 @@ def by_hand(
 ) -> Tuple[List[torch.Tensor], Dict[str, float]]:
     network, weights, vector = Network(shape), Weights.of(flat.tensors), flat.zeros()
     out = flat.views(vector)
-    told = list(vector.new_zeros(len(loss.tells)))
     output, passed = network.forward(weights, samples.features)
-    network.backward(weights, passed, loss.gradient(output, samples, out[10:], told), out)
-    return out, dict(zip(loss.tells, map(float, told)))
+    gradient = loss.gradient(output, samples, out[10:], loss.places(0, 0, 0, N))
+    network.backward(weights, passed, gradient, out)
+    return out, loss.means()
 
 
 def log_probability(actor: Actor, samples: Samples) -> torch.Tensor:
@@ -111,7 +112,9 @@ def test_the_policys_gradient_is_that_of_autograd(
     activation: str, activate_second: bool, joint_ratio: bool, clip: float, entropy: float
 ) -> None:
     generator = torch.Generator().manual_seed(1)
-    config = build_ppo("default", {"joint_ratio": joint_ratio, "clip": clip, "entropy": entropy})
+    config = build_ppo(
+        "default", {**ONE_STEP, "joint_ratio": joint_ratio, "clip": clip, "entropy": entropy}
+    )
     shape = Architecture(SIZE, ACTIONS, 64, activation, activate_second)
     actor, samples = drawn(Actor(shape), generator), some_samples(generator)
     # Ratios on both sides of the clip range.
@@ -120,7 +123,7 @@ def test_the_policys_gradient_is_that_of_autograd(
     samples, flat = samples._replace(log_probability=near), FlatNetwork(actor)
     expected = policy_by_autograd(config, actor, samples)
     assert 0 < expected["clip_fraction"] < 1
-    out, told = by_hand(shape, flat, PolicyLoss(config, N, flat.tensors[-1]), samples)
+    out, told = by_hand(shape, flat, PolicyLoss(config, flat.tensors[-1], N, 1), samples)
     compare(actor, out)
     assert told == pytest.approx(expected, rel=CLOSE, abs=CLOSE)
 
@@ -143,24 +146,23 @@ def test_the_critics_gradient_is_that_of_autograd(
 ) -> None:
     generator = torch.Generator().manual_seed(1)
     changes = {"clip_value": clip_value, "clip": clip, "huber_delta": huber_delta}
-    config = build_ppo("default", {**changes, "value_weight": value_weight})
+    config = build_ppo("default", {**ONE_STEP, **changes, "value_weight": value_weight})
     shape = Architecture(SIZE, ACTIONS, 64, activation, activate_second)
     critic, samples = drawn(Critic(shape), generator), some_samples(generator)
     flat = FlatNetwork(critic)
     expected = value_by_autograd(config, critic, samples)
-    out, told = by_hand(shape, flat, ValueLoss(config, N), samples)
+    out, told = by_hand(shape, flat, ValueLoss(config, flat.vector, N, 1), samples)
     compare(critic, out)
     assert told == pytest.approx(expected, rel=CLOSE, abs=CLOSE)
 
 
 def test_a_ratio_at_one_still_has_a_gradient() -> None:
     # As in a rollout's first gradient step, where both products are equal.
-    config = build_ppo("default", {"entropy": 0.0})
+    config = build_ppo("default", {**ONE_STEP, "entropy": 0.0})
     samples = some_samples(torch.Generator().manual_seed(1))
     mean, log_std = samples.action + 0.1, torch.zeros(ACTIONS, 1, dtype=torch.float64)
     samples = samples._replace(log_probability=torch.full_like(mean, -0.5 * 0.1**2))
-    told = list(torch.zeros(4, dtype=torch.float64))
-    out = [torch.zeros_like(log_std)]
-    gradient = PolicyLoss(config, N, log_std).gradient(mean, samples, out, told)
+    loss, out = PolicyLoss(config, log_std, N, 1), [torch.zeros_like(log_std)]
+    gradient = loss.gradient(mean, samples, out, loss.places(0, 0, 0, N))
     assert torch.allclose(gradient, (-0.1 * samples.cost).expand_as(mean))
-    assert told[3] == 0.0
+    assert loss.means()["clip_fraction"] == 0.0

@@ -39,15 +39,15 @@ def test_advantages_are_those_worked_out_by_hand(
 def test_the_normalizer_finds_mean_and_variance_from_its_first_update() -> None:
     normalizer = ValueNormalizer(0.999, CPU)
     values = torch.tensor([8.0, 12.0])
-    normalizer.update(values)
+    assert normalizer.update(values[None])[0].tolist() == pytest.approx([-1.0, 1.0], abs=1e-3)
     assert normalizer.normalize(values).tolist() == pytest.approx([-1.0, 1.0], abs=1e-3)
     assert normalizer.denormalize(torch.tensor([0.0])).item() == pytest.approx(10.0, abs=1e-3)
 
 
 def test_the_normalizer_goes_on_exactly_from_its_state() -> None:
     first, second = ValueNormalizer(0.99, CPU), ValueNormalizer(0.99, CPU)
-    first.update(torch.tensor([3.0, 5.0]))
+    first.update(torch.tensor([[3.0, 5.0]]))
     second.load_state_dict(first.state_dict())
     for normalizer in (first, second):
-        normalizer.update(torch.tensor([1.0]))
+        normalizer.update(torch.tensor([[1.0]]))
     assert torch.equal(first.normalize(torch.tensor([2.0])), second.normalize(torch.tensor([2.0])))
