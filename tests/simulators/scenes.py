@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Optional, Sequence
 
 import torch
 
 from mapush.simulators import Scene
-from mapush.simulators.base import Simulator, Start
+from mapush.simulators.base import Simulator, Start, State
 from mapush.tasks import PushTask, load_task, task_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -53,3 +54,12 @@ def advance(simulator: Simulator, command: torch.Tensor, control_steps: int) -> 
     """Hold one command for some control steps."""
     for _ in range(control_steps):
         simulator.step(command)
+
+
+def at_the_object(now: State) -> torch.Tensor:
+    """Commands (envs, robots, 3) that take every robot to the object."""
+    offset = now.object[:, None, :2] - now.robots[..., :2]
+    turn = torch.atan2(offset[..., 1], offset[..., 0]) - now.robots[..., 2]
+    turn = torch.remainder(turn + math.pi, 2 * math.pi) - math.pi
+    ahead = torch.stack((torch.cos(turn), torch.sin(turn)), dim=-1)
+    return torch.cat((0.5 * ahead, turn.clamp(-0.5, 0.5)[..., None]), dim=-1)

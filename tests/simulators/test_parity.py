@@ -77,15 +77,16 @@ def test_checkpoints_are_found_in_order_of_steps(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     not PUBLISHED.is_dir(), reason=f"the published checkpoints are not at {PUBLISHED}"
 )
-def test_a_published_policy_does_what_it_did() -> None:
-    pytest.importorskip("mjbatch", reason="needs the mujoco extra")
+@pytest.mark.parametrize(("sim", "module"), [("planar", "warp"), ("mujoco", "mjbatch")])
+def test_a_published_policy_does_what_it_did(sim: str, module: str) -> None:
+    pytest.importorskip(module, reason=f"needs the {sim} extra")
     from mapush.evaluation.evaluator import Evaluator
     from mapush.evaluation.policy import load_policy
     from mapush.simulators import SimulatorChoice
 
     task = task_of("cuboid")
     policy = load_policy(PUBLISHED / "cuboid" / "rl_model_100000000_steps" / "module.pt", task)
-    evaluator = Evaluator(task, SimulatorChoice("mujoco"), 200, 1, policy.decimation)
+    evaluator = Evaluator(task, SimulatorChoice(sim), 200, 1, policy.decimation)
     figures = evaluator.evaluate(policy)
     assert figures.success_rate == pytest.approx(0.597, abs=0.12)
     assert figures.finished_time == pytest.approx(13.61, abs=1.5)

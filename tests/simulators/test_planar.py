@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("warp", reason="needs the planar extra")
 
-from scenes import advance, everyone, scene_of, start_of, task_of
+from scenes import advance, at_the_object, everyone, scene_of, start_of, task_of
 
 from mapush.errors import CheckpointError
 from mapush.robots.planar import ROBOT
@@ -32,18 +32,8 @@ def begun(exp: str, envs: int = ENVS, threads: int = 0) -> PlanarSimulator:
     start = draw_start(task, envs, FromGenerator(torch.Generator().manual_seed(7)))
     simulator.reset(everyone(envs), start)
     for _ in range(60):
-        simulator.step(at_the_object(simulator))
+        simulator.step(at_the_object(simulator.read()))
     return simulator
-
-
-def at_the_object(simulator: PlanarSimulator) -> torch.Tensor:
-    """Commands (envs, robots, 3) that take every robot to the object."""
-    now = simulator.read()
-    offset = now.object[:, None, :2] - now.robots[..., :2]
-    turn = torch.atan2(offset[..., 1], offset[..., 0]) - now.robots[..., 2]
-    turn = torch.remainder(turn + math.pi, 2 * math.pi) - math.pi
-    ahead = torch.stack((torch.cos(turn), torch.sin(turn)), dim=-1)
-    return torch.cat((0.5 * ahead, turn.clamp(-0.5, 0.5)[..., None]), dim=-1)
 
 
 def walk(simulator: PlanarSimulator, control_steps: int, seed: int) -> List[torch.Tensor]:
@@ -77,7 +67,7 @@ def test_half_a_batch_does_what_it_did_in_the_whole(exp: str) -> None:
     state = {name: value[ENVS // 2 :] for name, value in whole.state_dict().items()}
     half.load_state_dict(state)
     for _ in range(50):
-        command = at_the_object(whole)
+        command = at_the_object(whole.read())
         whole.step(command)
         half.step(command[ENVS // 2 :])
     rest = {name: value[ENVS // 2 :] for name, value in whole.state_dict().items()}

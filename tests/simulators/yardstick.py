@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import List, Sequence, Tuple
 
 import torch
-from scenes import everyone, scene_of, start_of
+from scenes import at_the_object, everyone, scene_of, start_of, task_of
 
 from mapush.robots.planar import ROBOT, RobotModel
 from mapush.simulators.base import Simulator
 from mapush.simulators.mujoco.simulator import MujocoSimulator
 from mapush.simulators.planar.simulator import PlanarSimulator
+from mapush.tasks.base import FromGenerator
+from mapush.tasks.push.reset import draw_start
 
 Pose = Sequence[float]  # x, y, yaw; m, rad
 FORWARD = (0.5, 0.0, 0.0)
@@ -57,7 +60,7 @@ def compare(run: Run, robot: RobotModel = ROBOT) -> Apart:
     """Do a run in both simulators."""
     scene = scene_of(run.exp)
     assert scene.object is not None
-    planar, mujoco = PlanarSimulator(scene, 1, robot=robot), MujocoSimulator(scene, 1, robot=robot)
+    planar, mujoco = _pair(run.exp, robot)
     away = [(-8.0, 4.0 - 2.0 * index, 0.0) for index in range(scene.robots)]
     placed = [*run.robots, *away[len(run.robots) :]]
     start = start_of(
@@ -74,7 +77,6 @@ def compare(run: Run, robot: RobotModel = ROBOT) -> Apart:
         simulator.reset(everyone(1), start)
     _throw(planar, mujoco, run.velocity)
     first, second = _watch(planar, command, run.steps), _watch(mujoco, command, run.steps)
-    planar.close()
     begun = torch.tensor([0.0, 0.0, run.object_yaw])
     return Apart(
         object=_largest((first[0] - second[0])[:, :2]),
@@ -83,6 +85,13 @@ def compare(run: Run, robot: RobotModel = ROBOT) -> Apart:
         moved=_largest((second[0] - begun)[:, :2]),
         turned=_largest_turn(second[0] - begun),
     )
+
+
+@lru_cache(maxsize=None)
+def _pair(exp: str, robot: RobotModel) -> Tuple[PlanarSimulator, MujocoSimulator]:
+    """One environment in each; built once, since a run begins anew anyway."""
+    scene = scene_of(exp)
+    return PlanarSimulator(scene, 1, robot=robot), MujocoSimulator(scene, 1, robot=robot)
 
 
 def _throw(planar: PlanarSimulator, mujoco: MujocoSimulator, velocity: Sequence[float]) -> None:
@@ -125,3 +134,18 @@ def behind(surface: float, sideways: float = 0.0, angle: float = 0.0, gap: float
     x, y = -surface - ROBOT.reach - gap, sideways
     cos, sin = math.cos(angle), math.sin(angle)
     return (cos * x - sin * y, sin * x + cos * y, angle)
+
+
+def compare_episodes(exp: str, envs: int, steps: int, robot: RobotModel) -> torch.Tensor:
+    """How far apart (envs,) the objects of drawn episodes are, all robots walking at the object."""
+    task = task_of(exp)
+    start = draw_start(task, envs, FromGenerator(torch.Generator().manual_seed(7)))
+    ends = []
+    for kind in (PlanarSimulator, MujocoSimulator):
+        simulator = kind(task.scene, envs, robot=robot)
+        simulator.reset(everyone(envs), start)
+        for _ in range(steps):
+            simulator.step(at_the_object(simulator.read()))
+        ends.append(simulator.read().object[:, :2].clone())
+        simulator.close()
+    return (ends[0] - ends[1]).norm(dim=-1)

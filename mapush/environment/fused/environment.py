@@ -18,6 +18,7 @@ from mapush.simulators.planar.compiled import load, module_name, start_warp
 from mapush.simulators.planar.constants import SUBSTEPS, make_constants
 from mapush.simulators.planar.kernel import BODY_SIZE
 from mapush.simulators.planar.launch import Launcher
+from mapush.simulators.planar.room import contact_room
 from mapush.simulators.planar.simulator import REMEDY, resolve_device
 from mapush.tasks.base import TaskSpec
 
@@ -57,6 +58,7 @@ class FusedEnvironment:
             task.agents,
             task.action_size,
             supports,
+            contact_room(scene),
             SUBSTEPS,
             task.control_steps,
         )

@@ -17,7 +17,6 @@ from mapush.simulators.planar.constants import Constants
 from mapush.simulators.planar.contacts import Contact
 from mapush.simulators.planar.ground import Support
 from mapush.simulators.planar.kernel import (
-    contact_room,
     load_bodies,
     place_bodies,
     read_bodies,
@@ -93,6 +92,7 @@ def make_decision(
     agents: int,
     action_size: int,
     supports: int,
+    room: int,
     substeps: int,
     control_steps: int,
     module: wp.Module,
@@ -105,6 +105,7 @@ def make_decision(
         agents: that act.
         action_size: numbers of one agent's action.
         supports: points that its object stands on.
+        room: for contacts, see `mapush.simulators.planar.room`.
         substeps: of a control step.
         control_steps: length of an episode.
         module: where the kernel is compiled.
@@ -116,7 +117,7 @@ def make_decision(
         program.judge.build(),
     )
     action_count = agents * action_size
-    bodies_count, room, points = robots + 1, contact_room(robots), max(supports, 1)
+    bodies_count, points = robots + 1, max(supports, 1)
     state_count = state_size(robots, supports > 0)
     memory_count = len(program.begin.outputs)
     observation_count = len(program.observe.outputs)

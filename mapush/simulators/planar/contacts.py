@@ -89,13 +89,6 @@ def between_segments(offset: wp.vec2, along: wp.vec2, other: wp.vec2, half: floa
 
 
 @wp.func
-def _add(contacts: wp.array(dtype=Contact), count: int, contact: Contact) -> int:
-    if count < contacts.shape[0]:
-        contacts[count] = contact
-    return count + 1
-
-
-@wp.func
 def find_hull(
     bodies: wp.array(dtype=Body),
     k: Constants,
@@ -131,7 +124,8 @@ def find_hull(
                 contact.arm = arm - contact.normal * (sphere[2] + 0.5 * distance)
                 contact.opposite = own.position + contact.arm - thing.position
                 contact.depth = distance
-                count = _add(contacts, count, contact)
+                contacts[count] = contact
+                count = count + 1
     return count
 
 
@@ -164,7 +158,8 @@ def find_capsules(
         into = k.capsule_radius + 0.5 * contact.depth
         contact.arm = arm - contact.normal * into
         contact.opposite = opposite + contact.normal * into
-        count = _add(contacts, count, contact)
+        contacts[count] = contact
+        count = count + 1
     return count
 
 
@@ -186,5 +181,6 @@ def find_walls(
             contact.second = NOTHING
             contact.normal[axis] = -wp.sign(position[axis])
             contact.depth = -beyond
-            count = _add(contacts, count, contact)
+            contacts[count] = contact
+            count = count + 1
     return count

@@ -119,16 +119,17 @@ def place_bodies(start: wp.array(dtype=float), k: Constants, bodies: wp.array(dt
     return k.drawn_share * start[at + 3] + (1.0 - k.drawn_share) * k.ground_friction
 
 
-def make_step(robots: int, supports: int, substeps: int, module: wp.Module) -> Any:  # noqa: ANN401 - a Warp kernel
+def make_step(robots: int, supports: int, room: int, substeps: int, module: wp.Module) -> Any:  # noqa: ANN401 - a Warp kernel
     """The kernel that steps every environment once.
 
     Args:
         robots: in a scene.
         supports: points that its object stands on.
+        room: for contacts, see `mapush.simulators.planar.room`.
         substeps: of a control step.
         module: where the kernel is compiled.
     """
-    count, room, points = robots + 1, contact_room(robots), max(supports, 1)
+    count, points = robots + 1, max(supports, 1)
 
     @wp.kernel(module=module, enable_backward=False)
     def control_step(
@@ -151,8 +152,3 @@ def make_step(robots: int, supports: int, substeps: int, module: wp.Module) -> A
         store_bodies(state, e, k, bodies)
 
     return control_step
-
-
-def contact_room(robots: int) -> int:
-    """Contacts that a scene has room for; see the test that never fills it."""
-    return 8 * robots

@@ -17,6 +17,7 @@ from mapush.simulators.planar.compiled import load, module_name, start_warp
 from mapush.simulators.planar.constants import SUBSTEPS, make_constants
 from mapush.simulators.planar.kernel import BODY_SIZE, make_step
 from mapush.simulators.planar.launch import Launcher
+from mapush.simulators.planar.room import contact_room
 from mapush.simulators.scene import Scene
 
 _RESERVED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")  # set where a job has some, and only there
@@ -73,9 +74,9 @@ class PlanarSimulator:
         self._robot, self._ground_friction = robot, scene.arena.friction
         constants = make_constants(scene, device, robot)
         supports = int(constants.supports.shape[0])
-        sizes = f"step {scene.robots} {supports} {SUBSTEPS}"
-        module = wp.Module(module_name("step", [sizes]), None)
-        kernel = make_step(scene.robots, supports, SUBSTEPS, module)
+        sizes = (scene.robots, supports, contact_room(scene, robot), SUBSTEPS)
+        module = wp.Module(module_name("step", [repr(sizes)]), None)
+        kernel = make_step(*sizes, module)
         load(module, device)
         bodies = scene.robots + 1
         self._state = torch.zeros(num_envs, bodies * BODY_SIZE, device=self.device)

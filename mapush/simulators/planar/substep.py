@@ -33,7 +33,6 @@ def find_contacts(
             count = find_capsules(bodies, k, i, j, contacts, count)
     for i in range(1, robots):
         count = find_walls(bodies, k, i, contacts, count)
-    count = wp.min(count, contacts.shape[0])
     for c in range(count):
         contacts[c] = prepare(bodies, k, contacts[c])
     return count
@@ -84,7 +83,7 @@ def advance(
         bodies: the object and the robots.
         commands: forward, left and turning velocity of every robot, in its frame.
         k: the scene.
-        contacts: room for them.
+        contacts: room for as many as there can be, see `mapush.simulators.planar.room`.
         supports: likewise, as many as the object has.
         friction: of the object on the ground.
     """
