@@ -193,6 +193,7 @@ def test_the_root_is_that_of_the_environment_unless_given(
     assert " --root /elsewhere\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -50,6 +50,7 @@ def test_a_manifest_of_the_first_versions_has_no_seal(tmp_path: Path) -> None:
     assert manifest.read(path) == DESCRIBED
 
 
+@pytest.mark.slow
 def test_a_bit_flipped_anywhere_is_found_or_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     whole = manifest.dumps(DESCRIBED)

@@ -89,6 +89,7 @@ def test_a_torchscript_policy_computes_what_the_checkpoint_does(
     assert (known["task"], known["training_step"]) == ("cuboid", 800)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_an_onnx_policy_computes_what_the_checkpoint_does(
     name: str, root: Path, tmp_path: Path
@@ -171,6 +172,7 @@ def test_openrls_own_agent_loads_the_exported_module(root: Path, tmp_path: Path)
     assert found["lr"] == 5e-4
 
 
+@pytest.mark.slow
 @needs_openrl
 def test_an_exported_module_is_read_back_as_a_published_checkpoint(
     root: Path, tmp_path: Path

@@ -53,6 +53,7 @@ QUEUED: Dict[str, Dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--seeds", "1", "2"]], ids=["one", "array"])
 @pytest.mark.parametrize("answer", QUEUED.values(), ids=QUEUED)
 def test_a_job_that_is_queued_is_known_by_its_number_whatever_sbatch_says(

@@ -79,6 +79,7 @@ def lines(place: JobFolder, beginning: str) -> List[str]:
     return [line for line in said(place).splitlines() if line.startswith(beginning)]
 
 
+@pytest.mark.slow
 def test_a_job_that_was_sent_off_is_requeued_and_completes(cluster: Cluster) -> None:
     experiment(Path(), TRAINER)
     assert submit(SEND) == 0

@@ -171,6 +171,7 @@ def test_a_parent_that_cannot_be_made_is_a_storage_error(project: Path, tmp_path
         take(project, tmp_path / "root" / "code")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_part_of_a_copy(project: Path, tmp_path: Path) -> None:
     with tiny_disk(tmp_path / "small", "size=64k") as root:
         (project / "mapush" / "big.py").write_text("x" * 100_000)
@@ -182,6 +183,7 @@ def test_a_full_disk_leaves_no_part_of_a_copy(project: Path, tmp_path: Path) -> 
         assert os.listdir(root / "code") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True], ids=["new", "damaged"])
 def test_many_at_once_share_one_whole_copy(damaged: bool, project: Path, parent: Path) -> None:
     if damaged:

@@ -268,6 +268,7 @@ SHELLS: Dict[str, List[str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", SHELLS.values(), ids=SHELLS)
 @pytest.mark.parametrize("code", [75, 1, 2])
 def test_no_set_up_line_changes_the_verdict(
@@ -423,6 +424,7 @@ def test_at_slurms_end_of_a_job_the_requeue_does_not_wait_for_the_trainer(
     assert len(node.calls("scontrol requeue")) == requeues
 
 
+@pytest.mark.slow
 def test_failures_without_progress_are_restarted_later_and_later(
     node: FakeNode, root: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_choice_that_draws_nothing_is_refused(choice: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["egl", "osmesa"])
 def test_draws_after_mujoco_is_imported(kind: str) -> None:
     """MuJoCo reads MUJOCO_GL at import; what is set here comes later."""

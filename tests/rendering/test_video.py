@@ -109,6 +109,7 @@ class TestRecord:
         expected = sum(math.ceil(each.control_steps / 10) + 5 for each in summaries)
         assert len(read(path)[1]) == expected
 
+    @pytest.mark.slow
     def test_stopped_in_the_middle_leaves_the_file_of_before(self, tmp_path: Path) -> None:
         path = tmp_path / "episode.mp4"
         path.write_bytes(b"of before")

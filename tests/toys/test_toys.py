@@ -114,6 +114,7 @@ def test_a_toy_trains_is_interrupted_resumes_to_the_bit_and_is_evaluated(
     assert ("progress_reward" in log) == (exp == "point")
 
 
+@pytest.mark.slow
 def test_a_task_of_a_plugin_that_is_not_named_is_refused_in_one_line(folder: Path) -> None:
     done = run("train", "--exp", "point", folder=folder, plugins="")
     assert done.returncode == 2
