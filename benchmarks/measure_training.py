@@ -56,12 +56,16 @@ class Training:
         """Seconds of them spent on one of PARTS."""
         return sum(update[f"seconds_{part}"] for update in self.updates[1:])
 
+    def steps_to(self, rate: float) -> Optional[int]:
+        """Environment steps after which an evaluation first found `rate`; None if none did."""
+        return next((step for step, found in self.evaluations if found >= rate), None)
+
     def seconds_to(self, rate: float) -> Optional[float]:
         """Seconds of training until an evaluation found `rate`, evaluating not counted.
 
         Counted from the first environment step; None if no evaluation did.
         """
-        reached = next((step for step, found in self.evaluations if found >= rate), None)
+        reached = self.steps_to(rate)
         if reached is None:
             return None
         return sum(

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 import pytest
+from rich.console import Console
 
-from benchmarks import old_commit, throughput
+from benchmarks import old_commit, recipes, throughput
 from benchmarks.comparison import Goal, Row, comparison, in_turns
 from benchmarks.contender import PROJECT, Contender, checked_out, present
 from benchmarks.measure_training import PARTS, Training, train
@@ -62,6 +63,16 @@ def test_time_to_a_success_rate_leaves_evaluations_out(
     rate: float, seconds: Optional[float]
 ) -> None:
     assert TRAINING.seconds_to(rate) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_table_of_recipes_has_what_the_seeds_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    never = Training(TRAINING.updates, [(400, 0.3)])
+    Console(width=120).print(recipes.results("box", ["", "epochs=2"], [[TRAINING, never], [never]]))
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert [[cell.strip() for cell in row[1:-1]] for row in rows] == [
+        ["default", "0.600", "0.300, 0.900", "75", "2500.00", "6 (1 of 2)", "300 (1 of 2)"],
+        ["epochs=2", "0.300", "0.300, 0.300", "75", "2500.00", "never", "never"],
+    ]
 
 
 @pytest.mark.parametrize(
