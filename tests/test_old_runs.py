@@ -8,8 +8,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mapush.evaluation.policy import read_checkpoint
+from mapush.learners.config import PPOConfig
+from mapush.runs.listing import open_run
 from tests.support import PROJECT
 
 pytestmark = pytest.mark.slow  # processes by the dozen
@@ -93,7 +96,7 @@ def test_a_new_run_starts_from_one_of_theirs(root: Path) -> None:
 
 def test_one_of_their_jobs_is_submitted_again_with_what_it_asked_for(root: Path) -> None:
     job = "11-25-05-51-33_cuboid"
-    options = ["--cluster", "local", "--wait", "--train_timesteps", "1200"]
+    options = ["--cluster", "local", "--wait", "--train_timesteps", "1280"]
     said = mapush(root, "submit", "--job-id", job, *options, code=2)
     assert "is complete; to train on from it: " in said
     (again,) = [line for line in said.splitlines() if "--checkpoint" in line]
@@ -101,4 +104,18 @@ def test_one_of_their_jobs_is_submitted_again_with_what_it_asked_for(root: Path)
     (root / "results/11-25-05_job/run.yaml").unlink()
     mapush(root, "submit", "--job-id", job, *options)
     (new,) = [path for path in (root / "results").glob("*_job*") if path.name != "11-25-05_job"]
-    assert "rl_model_1200_steps" in steps(new / "checkpoints")
+    assert "rl_model_1280_steps" in steps(new / "checkpoints")
+
+
+def test_a_recipe_means_what_it_meant_when_the_run_began(root: Path) -> None:
+    was = root / "results/11-25-05_stopped/run.yaml"
+    recorded = yaml.safe_load(was.read_text())["recipe"]
+    assert recorded != PPOConfig().as_dict()
+    begin = root / "results/11-25-05_cuboid/checkpoints/rl_model_800_steps/module.pt"
+    mapush(root, "train", "--run", "11-25-05_stopped", "--epochs", "3", "--train_timesteps", "800")
+    mapush(root, "train", "--checkpoint", str(begin), "--exp_name", "on", "--train_timesteps", "900")
+    (new,) = (root / "results").glob("*_on")
+    for run, now in ((was.parent, {**recorded, "epochs": 3}), (new, recorded)):
+        assert yaml.safe_load((run / "run.yaml").read_text())["recipe"] == now
+        last = open_run(root, run.name).entries()[-1].module
+        assert read_checkpoint(last)["config"]["recipe_values"] == now

@@ -73,6 +73,6 @@ def make_openrl(source: Source) -> Tuple[bytes, Any]:
 def _recipe(source: Source) -> PPOConfig:
     config = source.state["config"]
     try:
-        return build_ppo(str(config.get("recipe")), dict(config.get("changes") or {}))
-    except (RequestError, TypeError, ValueError) as error:
+        return build_ppo(str(config.get("recipe")), dict(config["recipe_values"]))
+    except (RequestError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source.path}: its recipe cannot be used: {error}") from None

@@ -18,7 +18,7 @@ class PPOConfig(Section):
     """Hyper-parameters; the defaults are the recipe `default`."""
 
     decimation: int = Field(
-        default=5,
+        default=10,
         ge=1,
         validation_alias=AliasChoices("decimation", "hold"),
         serialization_alias="hold",
@@ -31,11 +31,11 @@ class PPOConfig(Section):
         serialization_alias="decisions",
         description="decisions per environment and rollout",
     )
-    epochs: int = Field(default=8, ge=1, description="passes over a rollout in one update")
+    epochs: int = Field(default=4, ge=1, description="passes over a rollout in one update")
     minibatches: int = Field(
         default=4, ge=1, description="parts of a rollout, each one gradient step"
     )
-    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam, at the start")
+    learning_rate: float = Field(default=3e-3, gt=0, description="of Adam, at the start")
     learning_rate_end: float = Field(
         default=0.1,
         ge=0,

@@ -64,7 +64,7 @@ class RunConfig(Section):
 class EnvironmentConfig(Section):
     """Environment."""
 
-    num_envs: Environments = Field(default=200, description="environments stepped in parallel")
+    num_envs: Environments = Field(default=100, description="environments stepped in parallel")
 
 
 class SimulatorConfig(Section):

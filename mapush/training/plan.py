@@ -10,6 +10,7 @@ from mapush.checkpoint.manifest import versions
 from mapush.errors import CheckpointError, RequestError
 from mapush.evaluation.policy import build_policy, read_checkpoint
 from mapush.files import is_directory
+from mapush.learners.config import build_ppo
 from mapush.runs.code import code_facts
 from mapush.runs.directory import RunDirectory
 from mapush.runs.naming import check_plain
@@ -97,10 +98,11 @@ def plan_new(request: Request) -> Plan:
     source = None
     if request.checkpoint is not None:
         source = Source(request.checkpoint, read_checkpoint(request.checkpoint))
-    values = _values(request, source.state.get("config", {}) if source else {})
+    known = source.state.get("config", {}) if source else {}
+    values = _values(request, known)
     name = "--exp_name" if "exp_name" in request.asked.options else "--exp"
     check_plain(name, str(values["exp_name"]))
-    plan = _plan(request, values, None, source)
+    plan = _plan(request, values, None, source, _recipe(values, known, "recipe_values"))
     if source is not None and source.step >= plan.config.run.train_timesteps:
         raise RequestError(
             f"--train_timesteps {plan.config.run.train_timesteps}: {source.path} has "
@@ -119,12 +121,26 @@ def plan_resumed(request: Request, run: RunDirectory, source: Optional[Source]) 
     if source is None and known.get("checkpoint"):
         path = Path(str(known["checkpoint"]))
         source = Source(path, read_checkpoint(path))
-    values = _values(request, known.get("settings") or {})
-    return _plan(request, values, run.task if is_directory(run.task) else None, source)
+    settings = known.get("settings") or {}
+    values = _values(request, settings)
+    own = run.task if is_directory(run.task) else None
+    recorded = _recipe(values, {**settings, "values": known.get("recipe")}, "values")
+    return _plan(request, values, own, source, recorded)
+
+
+def _recipe(values: Mapping[str, Any], known: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """All values of the recipe that is trained on with, as they were recorded under a name."""
+    recorded = known.get(name)
+    is_same = values.get("recipe", known.get("recipe")) == known.get("recipe")
+    return recorded if is_same and isinstance(recorded, Mapping) else {}
 
 
 def _plan(
-    request: Request, values: Mapping[str, Any], own: Optional[Path], source: Optional[Source]
+    request: Request,
+    values: Mapping[str, Any],
+    own: Optional[Path],
+    source: Optional[Source],
+    recorded: Mapping[str, Any],
 ) -> Plan:
     config = build_config(values)
     folder = own or task_folder(config.run.exp)
@@ -134,6 +150,13 @@ def _plan(
     if source is not None:
         build_policy(source.state, task, source.path)  # refuses one of another task
     ppo = with_decimation(config.ppo, task)
+    # A recipe of today may differ from what its name meant when the run began.
+    now, asked = ppo.as_dict(), request.asked.changes
+    since = {k: v for k, v in recorded.items() if k not in asked and now.get(k) != v}
+    if since:
+        changes = {**config.changes, **since}
+        ppo = build_ppo(config.learner.recipe, changes)
+        config = config.model_copy(update={"changes": changes})
     config = config.model_copy(update={"task": task, "changed": changed, "ppo": ppo})
     return Plan(config, folder, source)
 

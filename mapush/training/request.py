@@ -6,22 +6,18 @@ import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mapush.arguments import command_line
 from mapush.errors import RequestError
 from mapush.files import is_directory
-from mapush.learners.config import build_ppo
 from mapush.runs.directory import RunDirectory
 from mapush.runs.listing import open_run, runs_of_job
 from mapush.runs.owner import JOB_ID, Owner, job_environment
 from mapush.runs.record import COMPLETE, RunRecord
 from mapush.tasks.change import SET, load_changed_task, read_changes, value_of, written
-from mapush.training.config import with_decimation, without_defaults
+from mapush.training.config import without_defaults
 from mapush.training.options import PATHS, Asked
-
-if TYPE_CHECKING:
-    from mapush.tasks.base import TaskSpec
 
 _SET = "set "  # before the path of a task's value, beside the options by their names
 
@@ -158,7 +154,7 @@ def _differing(
     known, given = dict(settings), {**asked.options, **asked.changes}
     if asked.changes or asked.sets:
         task = load_changed_task(run.task, settings)
-        known = {**_recipe(settings, task), **known}
+        known = {**_recipe(run), **known}
         for path, value in read_changes(task, asked.sets, PATHS).items():
             given[_SET + path] = value
             known[_SET + path] = value_of(task, path)
@@ -176,8 +172,7 @@ def _words(name: str, value: Any) -> List[str]:  # noqa: ANN401
     return [f"--{name}", str(value)]
 
 
-def _recipe(settings: Mapping[str, Any], task: TaskSpec) -> Dict[str, Any]:
+def _recipe(run: RunDirectory) -> Mapping[str, Any]:
     """The hyper-parameters that a run was trained with."""
-    changes = settings.get("changes")
-    ppo = build_ppo(str(settings.get("recipe")), changes if isinstance(changes, dict) else {})
-    return with_decimation(ppo, task).as_dict()
+    recorded = run.read().more.get("recipe")
+    return recorded if isinstance(recorded, Mapping) else {}

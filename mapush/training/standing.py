@@ -53,6 +53,7 @@ class Standing:
             more={
                 **found.more,
                 "settings": plan.config.as_dict(),
+                "recipe": plan.config.ppo.as_dict(),
                 **resumed_with(found.more, running_code(self._run.task)),
             },
         )
