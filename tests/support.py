@@ -12,7 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # 20 environments x 4 decisions x 5 control steps: 400 steps per update, 4,000 in ten updates.
 SMALL = (
-    "--exp cuboid --num_envs 20 --decisions 4 --train_timesteps 4000 --save_freq 400 "
+    "--exp cuboid --num_envs 20 --decisions 4 --hold 5 --train_timesteps 4000 --save_freq 400 "
     "--eval_freq 2000 --eval_envs 4 --final_envs 4 --keep all"
 ).split()
 

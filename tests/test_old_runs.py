@@ -113,7 +113,9 @@ def test_a_recipe_means_what_it_meant_when_the_run_began(root: Path) -> None:
     assert recorded != PPOConfig().as_dict()
     begin = root / "results/11-25-05_cuboid/checkpoints/rl_model_800_steps/module.pt"
     mapush(root, "train", "--run", "11-25-05_stopped", "--epochs", "3", "--train_timesteps", "800")
-    mapush(root, "train", "--checkpoint", str(begin), "--exp_name", "on", "--train_timesteps", "900")
+    mapush(
+        root, "train", "--checkpoint", str(begin), "--exp_name", "on", "--train_timesteps", "900"
+    )
     (new,) = (root / "results").glob("*_on")
     for run, now in ((was.parent, {**recorded, "epochs": 3}), (new, recorded)):
         assert yaml.safe_load((run / "run.yaml").read_text())["recipe"] == now

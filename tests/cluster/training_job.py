@@ -20,8 +20,8 @@ ROLLOUT = 400  # environment steps
 # kill loses something.
 # So many epochs that an update lasts: a run must not be over before it is interrupted.
 SETTINGS = (
-    "--num_envs 20 --decisions 4 --epochs 36 --save_freq 2000 --eval_freq 0 --eval_envs 4 "
-    "--final_envs 0 --keep all"
+    "--num_envs 20 --decisions 4 --hold 5 --epochs 36 --save_freq 2000 --eval_freq 0 "
+    "--eval_envs 4 --final_envs 0 --keep all"
 ).split()
 STEPS = 10_000
 

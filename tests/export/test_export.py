@@ -41,7 +41,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in RECIPES:
             ends = ["--train_timesteps", "800", "--eval_freq", "0", "--final_envs", "0"]
             ends += ["--recipe", name, "--exp_name", name, "--root", str(root)]
-            assert train([*SMALL, "--decisions", "4" if name == "default" else "20", *ends]) == 0
+            held = ["5", "4"] if name == "default" else ["1", "20"]
+            assert train([*SMALL, "--hold", held[0], "--decisions", held[1], *ends]) == 0
     return root
 
 

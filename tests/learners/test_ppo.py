@@ -9,6 +9,7 @@ from mapush.errors import CheckpointError, RequestError
 from mapush.learners import minibatch
 from mapush.learners.config import RECIPES, build_ppo
 from mapush.learners.ppo import PPOLearner
+from mapush.training.config import EnvironmentConfig
 from tests.support import differences
 
 CPU = torch.device("cpu")
@@ -189,4 +190,5 @@ def test_a_wrong_hyper_parameter_is_refused(name: str, changes: dict, said: str)
 
 def test_the_default_recipes_rollouts_divide_20000_steps() -> None:
     recipe = RECIPES["default"]
-    assert 20_000 % (200 * recipe.rollout_steps * recipe.decimation) == 0
+    envs = EnvironmentConfig().num_envs
+    assert 20_000 % (envs * recipe.rollout_steps * recipe.decimation) == 0

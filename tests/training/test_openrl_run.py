@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 # 20 environments x 20 decisions of one control step: 400 steps per update, 4,000 in ten updates.
-OPENRL = [*SMALL, "--decisions", "20", "--epochs", "3", "--minibatches", "2"]
+OPENRL = [*SMALL, "--decisions", "20", "--hold", "1", "--epochs", "3", "--minibatches", "2"]
 OPENRL += ["--learning_rate_end", "0.1", "--learner", "openrl"]
 
 

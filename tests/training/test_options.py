@@ -178,7 +178,7 @@ def test_a_config_is_written_in_the_keys_and_the_order_that_files_have() -> None
     ("one", "other", "is_same"),
     [
         # What the train.sh of a task once stated.
-        ({"exp": "a"}, {"exp": "a", "recipe": "default", "num_envs": 200, "seed": 1}, True),
+        ({"exp": "a"}, {"exp": "a", "recipe": "default", "num_envs": 100, "seed": 1}, True),
         ({"exp": "a"}, {"exp": "a", "exp_name": "a"}, True),
         ({"exp": "a"}, {"exp": "a", "exp_name": "b"}, False),
         ({"exp": "a"}, {"exp": "a", "seed": 2}, False),
