@@ -45,7 +45,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
         for variant, changed, found in zip(variants, changes, runs):
             words = [*common, f"--seed={seed}", *changed]
             found.append(train(_named(options.sim, variant), options.exp, words))
-            console.print(f"{_label(variant)}, seed {seed}: {_curve(found[-1])}", soft_wrap=True)
+            print(f"{_label(variant)}, seed {seed}: {_curve(found[-1])}", flush=True)
     seeds = " ".join(map(str, options.seeds))
     console.print(results(f"{options.exp}, seeds {seeds}", variants, runs))
     return EXIT_COMPLETE
