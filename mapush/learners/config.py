@@ -53,7 +53,7 @@ class PPOConfig(Section):
         description="of the probability ratio, and of the value's change where clip_value",
     )
     clip_value: bool = Field(default=False, description="whether the value loss is clipped too")
-    entropy: float = Field(default=0.002, ge=0, description="weight of the entropy bonus")
+    entropy: float = Field(default=0.01, ge=0, description="weight of the entropy bonus")
     value_weight: float = Field(default=1.0, ge=0, description="weight of the value loss")
     huber_delta: float = Field(
         default=10.0,
