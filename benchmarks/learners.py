@@ -31,7 +31,7 @@ class Contender(NamedTuple):
 
 
 CONTENDERS = (
-    Contender("native", "default", 200),
+    Contender("native", "default", 100),
     Contender("native", "published", 500),
     Contender("openrl", "published", 500),
 )

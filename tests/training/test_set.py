@@ -232,10 +232,10 @@ def test_a_job_gets_it_as_it_was_given(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "decimation"),
     [
-        ((), 5),
-        (("--set", "control.decimation=10"), 10),
-        (("--set", "control.decimation=10", "--decimation", "4"), 4),
-        (("--set", "control.decimation=10", "--recipe", "published"), 1),
+        ((), 10),
+        (("--set", "control.decimation=5"), 5),
+        (("--set", "control.decimation=5", "--decimation", "4"), 4),
+        (("--set", "control.decimation=5", "--recipe", "published"), 1),
     ],
 )
 def test_the_tasks_decimation_counts_unless_an_option_or_a_recipe_says_another(
@@ -248,9 +248,10 @@ def test_the_tasks_decimation_counts_unless_an_option_or_a_recipe_says_another(
 
 
 def test_a_complete_run_knows_the_decimation_that_its_task_has_decided(tmp_path: Path) -> None:
-    own = ("--set", "control.decimation=10")
-    assert train(tmp_path, *own) == 0
-    name = only_run(tmp_path).name
-    assert train(tmp_path, "--run", name, "--decimation", "10") == 0
-    with pytest.raises(RequestError, match="is complete with --hold 10, not 5"):
-        train(tmp_path, "--run", name, "--decimation", "5")
+    at = QUICK.index("--hold")
+    words = [*QUICK[:at], *QUICK[at + 2 :], "--root", str(tmp_path)]
+    assert main([*words, "--set", "control.decimation=5"]) == 0
+    words += ["--run", only_run(tmp_path).name]
+    assert main([*words, "--decimation", "5"]) == 0
+    with pytest.raises(RequestError, match="is complete with --hold 5, not 10"):
+        main([*words, "--decimation", "10"])
