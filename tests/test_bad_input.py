@@ -125,7 +125,8 @@ def test_any_other_name_works_on_a_screen_that_has_only_ascii_too(
     done = subprocess.run(
         train_command(root, *options), env=with_ascii, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stderr.splitlines() if not line.startswith("compil")]
+    assert (done.returncode, said) == (0, [])  # whichever test is the first compiles the kernel
     module = only_run(root) / "checkpoints" / "rl_model_400_steps" / "module.pt"
     assert train([*SMALL, "--checkpoint", str(module), "--root", str(root), *options[2:]]) == 0
     found = sorted((root / "results").glob("*/run.yaml"))

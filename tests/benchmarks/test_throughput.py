@@ -177,7 +177,7 @@ def test_steps_are_measured_in_a_process_of_their_own(what: str) -> None:
 def test_a_training_is_measured_and_stops_when_it_is_enough() -> None:
     pytest.importorskip("mjbatch", reason="needs the mujoco extra")
     contender = present("mujoco")
-    words = ["--num_envs=20", "--decisions=4", "--eval_envs=2", "--final_envs=0"]
+    words = ["--num_envs=20", "--decisions=4", "--hold=5", "--eval_envs=2", "--final_envs=0"]
     whole = train(contender, "cuboid", [*words, "--train_timesteps=1200", "--eval_freq=400"])
     assert [each["steps"] for each in whole.updates] == [400, 800, 1200]
     assert [step for step, _ in whole.evaluations] == [400, 800, 1200]
