@@ -30,6 +30,9 @@ from mapush.launch.request import JobRequest
 
 _REFUSED = "Batch job submission failed"  # unless the answer itself was lost:
 _LOST = re.compile(r"timed out|zero bytes|(receive|send|shutdown) failure|unexpected message", re.I)
+# Said before any controller is asked, so that nothing can have been queued.
+_UNSENT = "Could not establish a configuration source"
+_HERE = "(--cluster local runs the job on this machine)"
 # A profile's fields that sbatch has by the same name.
 _SAME = ("time", "partition", "account", "qos", "reservation", "constraint", "nodelist", "exclude")
 _LOOKS, _PAUSE = 3, 0.5  # a job that sbatch was not told of may take a moment to appear
@@ -104,6 +107,8 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
         fault = storage_error(error, group)
     if fault is not None and _REFUSED in said and not _LOST.search(said):
         raise fault
+    if fault is not None and _UNSENT in said:
+        raise RequestError(f"{fault} {_HERE}")
     # submitit takes the first number behind the word `job`, which may stand in a site's greeting,
     # so SLURM is asked which job has the script.
     try:
@@ -122,7 +127,7 @@ def _send(places: Sequence[JobFolder], requests: Sequence[JobRequest], at_once: 
         return found
     if isinstance(fault, StorageError):
         raise fault
-    raise RequestError(f"{fault} (--cluster local runs the job on this machine)")
+    raise RequestError(f"{fault} {_HERE}")
 
 
 def _name_members(number: str, requests: Sequence[JobRequest]) -> None:

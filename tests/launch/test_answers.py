@@ -120,7 +120,6 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
     ("out", "err", "code", "words"),
     [
         ("", "sbatch: error: Invalid --time specification", 255, "Invalid --time specification"),
-        ("", "sbatch: fatal: Could not establish a configuration source", 1, "a configuration"),
         ("", "", 1, "sbatch refuses the job: "),
         ("", "Killed", 137, "Killed"),
         ("queued, I think", "", 0, "queued, I think"),
@@ -136,6 +135,16 @@ def test_what_sbatch_does_not_take_is_refused_once_squeue_says_so(
     assert words in message
     assert message.endswith("(--cluster local runs the job on this machine)")
     assert "sbatch: error" not in message
+    assert left() == []
+
+
+def test_where_sbatch_finds_no_cluster_nothing_is_queued_whoever_is_silent(
+    login: LoginNode,
+) -> None:
+    login.answers("", "sbatch: fatal: Could not establish a configuration source", 1)
+    login.is_silent()
+    message = refusal(RequestError)
+    assert message.endswith("(--cluster local runs the job on this machine)")
     assert left() == []
 
 
