@@ -17,6 +17,8 @@ from benchmarks.contender import Contender, failure
 from mapush.runs import metrics
 
 PARTS = ("simulate", "act", "update", "save", "evaluate")
+SUCCESS = 0.80
+"""The success rate that the time to it is measured for."""
 _POLL = 1.0  # s; often would take time from what is measured
 
 

@@ -20,14 +20,13 @@ from benchmarks import measure_start, old_commit
 from benchmarks.comparison import Goal, Row, comparison, in_turns, where_time_goes
 from benchmarks.contender import Contender, checked_out, present
 from benchmarks.machine import describe_machine
-from benchmarks.measure_training import Training, train
+from benchmarks.measure_training import SUCCESS, Training, train
 from mapush.arguments import NUMBERS, Parser
 from mapush.errors import EXIT_COMPLETE, RequestError, exit_with
 from mapush.simulators import DEFAULT, known_simulators, simulator_kind
 from mapush.tasks import task_folder
 
 MANY_ENVS = 1000  # beside --num_envs, how the environment scales
-SUCCESS = 0.80
 
 _STEPS = "benchmarks.measure_steps"
 

@@ -102,7 +102,9 @@ def plan_new(request: Request) -> Plan:
     values = _values(request, known)
     name = "--exp_name" if "exp_name" in request.asked.options else "--exp"
     check_plain(name, str(values["exp_name"]))
-    plan = _plan(request, values, None, source, _recipe(values, known, "recipe_values"))
+    plan = _plan(
+        request, values, None, source, _recorded(values, known, known.get("recipe_values"))
+    )
     if source is not None and source.step >= plan.config.run.train_timesteps:
         raise RequestError(
             f"--train_timesteps {plan.config.run.train_timesteps}: {source.path} has "
@@ -124,15 +126,16 @@ def plan_resumed(request: Request, run: RunDirectory, source: Optional[Source]) 
     settings = known.get("settings") or {}
     values = _values(request, settings)
     own = run.task if is_directory(run.task) else None
-    recorded = _recipe(values, {**settings, "values": known.get("recipe")}, "values")
+    recorded = _recorded(values, settings, known.get("recipe"))
     return _plan(request, values, own, source, recorded)
 
 
-def _recipe(values: Mapping[str, Any], known: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """All values of the recipe that is trained on with, as they were recorded under a name."""
-    recorded = known.get(name)
-    is_same = values.get("recipe", known.get("recipe")) == known.get("recipe")
-    return recorded if is_same and isinstance(recorded, Mapping) else {}
+def _recorded(
+    values: Mapping[str, Any], known: Mapping[str, Any], recipe: object
+) -> Mapping[str, Any]:
+    """All values of a recipe as they were recorded; none where another is asked for by name."""
+    is_same = values.get("recipe") == known.get("recipe")
+    return recipe if is_same and isinstance(recipe, Mapping) else {}
 
 
 def _plan(
